@@ -95,9 +95,11 @@ impl SignerClient {
     /// See [`Reason`].
     pub async fn drop_slots(&self, request: DropSlotsRequest) -> Result<(), SignerError> {
         let mut service = self.connections.clone();
-        within(LOCAL_DEADLINE, request, async move |request| service.drop_slots(request).await)
-            .await
-            .map(drop)
+        within(LOCAL_DEADLINE, request, async move |request| {
+            service.drop_slots(request).await
+        })
+        .await
+        .map(drop)
     }
 
     /// Ends a connection.
@@ -106,9 +108,11 @@ impl SignerClient {
     /// See [`Reason`].
     pub async fn close(&self, request: CloseRequest) -> Result<(), SignerError> {
         let mut service = self.connections.clone();
-        within(LOCAL_DEADLINE, request, async move |request| service.close(request).await)
-            .await
-            .map(drop)
+        within(LOCAL_DEADLINE, request, async move |request| {
+            service.close(request).await
+        })
+        .await
+        .map(drop)
     }
 
     /// Signs one query, update or read_state on the pipelined stream.
@@ -158,17 +162,23 @@ where
 {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
-    timeout(deadline, async move { Ok(call(request).await?.into_inner()) }).await
+    timeout(
+        deadline,
+        async move { Ok(call(request).await?.into_inner()) },
+    )
+    .await
 }
 
 async fn timeout<T>(
     deadline: Duration,
     call: impl Future<Output = Result<T, SignerError>>,
 ) -> Result<T, SignerError> {
-    tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| {
-        Err(SignerError::new(
-            Reason::SignerUnavailable,
-            "The signer did not answer in time; try again in a few seconds.",
-        ))
-    })
+    tokio::time::timeout(deadline, call)
+        .await
+        .unwrap_or_else(|_| {
+            Err(SignerError::new(
+                Reason::SignerUnavailable,
+                "The signer did not answer in time; try again in a few seconds.",
+            ))
+        })
 }

@@ -107,7 +107,10 @@ pub struct SignerError {
 impl SignerError {
     /// An error with a sentence of its own.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -140,7 +143,9 @@ impl From<v1::SignError> for SignerError {
 
 impl From<Status> for SignerError {
     fn from(status: Status) -> SignerError {
-        let ours = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
+        let ours = status
+            .get_details_error_info()
+            .filter(|info| info.domain == ERROR_DOMAIN);
         match ours.and_then(|info| info.reason.parse().ok()) {
             Some(reason) => SignerError::new(reason, status.message()),
             None => without_reason(status.code(), status.message()),
@@ -188,7 +193,15 @@ mod tests {
 
     #[test]
     fn a_transport_failure_is_retryable() {
-        assert!(SignerError::from(Status::unavailable("gone")).reason.is_retryable());
-        assert!(SignerError::from(Status::deadline_exceeded("late")).reason.is_retryable());
+        assert!(
+            SignerError::from(Status::unavailable("gone"))
+                .reason
+                .is_retryable()
+        );
+        assert!(
+            SignerError::from(Status::deadline_exceeded("late"))
+                .reason
+                .is_retryable()
+        );
     }
 }

@@ -17,7 +17,12 @@ pub use link::{Endpoint, Link, LinkError};
 pub use secret::{ConnectionSecret, InvalidSecret};
 
 /// Generated from `icgate/signer/v1/signer.proto`, whose comments are the documentation of every field.
-#[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown, unreachable_pub)]
+#[allow(
+    missing_docs,
+    clippy::large_enum_variant,
+    clippy::doc_markdown,
+    unreachable_pub
+)]
 pub mod v1 {
     tonic::include_proto!("icgate.signer.v1");
 }

@@ -109,10 +109,12 @@ impl Link {
             .initial_connection_window_size(8 << 20);
         // The scheme only names the service; TLS is the connector's own.
         let endpoint = endpoint.origin(Uri::from_static("http://signer.icgate"));
-        Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
-            let link = Arc::clone(&link);
-            async move { link.connect().await.map(TokioIo::new) }
-        })))
+        Ok(
+            endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+                let link = Arc::clone(&link);
+                async move { link.connect().await.map(TokioIo::new) }
+            })),
+        )
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Io>> {
@@ -125,9 +127,11 @@ impl Link {
                     tcp.set_nodelay(true)?;
                     Box::new(connector.connect(name, tcp).await?)
                 }
-                Endpoint::Unix(path) => {
-                    Box::new(connector.connect(name, UnixStream::connect(path).await?).await?)
-                }
+                Endpoint::Unix(path) => Box::new(
+                    connector
+                        .connect(name, UnixStream::connect(path).await?)
+                        .await?,
+                ),
             };
             Ok(stream)
         };
@@ -142,8 +146,10 @@ impl Link {
             roots.add(ca)?;
         }
         let chain = certificates(&self.cert)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|cause| LinkError::Pem { path: self.key.clone(), cause: cause.to_string() })?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|cause| LinkError::Pem {
+            path: self.key.clone(),
+            cause: cause.to_string(),
+        })?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -155,11 +161,18 @@ impl Link {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LinkError> {
-    let pem = |cause: String| LinkError::Pem { path: path.to_owned(), cause };
+    let pem = |cause: String| LinkError::Pem {
+        path: path.to_owned(),
+        cause,
+    };
     let certs = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|cause| pem(cause.to_string()))?;
-    if certs.is_empty() { Err(pem("no certificate in the file".to_owned())) } else { Ok(certs) }
+    if certs.is_empty() {
+        Err(pem("no certificate in the file".to_owned()))
+    } else {
+        Ok(certs)
+    }
 }
 
 trait Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
@@ -173,17 +186,30 @@ mod tests {
     fn endpoints_are_https_or_unix() {
         assert_eq!(
             "https://signer:9443".parse::<Endpoint>().unwrap(),
-            Endpoint::Tcp { host: "signer".to_owned(), port: 9443 }
+            Endpoint::Tcp {
+                host: "signer".to_owned(),
+                port: 9443
+            }
         );
         assert_eq!(
             "https://[::1]:9443".parse::<Endpoint>().unwrap(),
-            Endpoint::Tcp { host: "::1".to_owned(), port: 9443 }
+            Endpoint::Tcp {
+                host: "::1".to_owned(),
+                port: 9443
+            }
         );
         assert_eq!(
             "unix:/run/icgate/signer.sock".parse::<Endpoint>().unwrap(),
             Endpoint::Unix("/run/icgate/signer.sock".into())
         );
-        for wrong in ["http://signer:9443", "https://signer", "https://s:1/path", "unix:", "", "signer:1"] {
+        for wrong in [
+            "http://signer:9443",
+            "https://signer",
+            "https://s:1/path",
+            "unix:",
+            "",
+            "signer:1",
+        ] {
             assert!(wrong.parse::<Endpoint>().is_err(), "{wrong}");
         }
     }

@@ -39,7 +39,11 @@ struct OpenStream {
 
 impl SignStream {
     pub(crate) fn new(client: SigningClient<Channel>) -> Self {
-        Self { client, open: Arc::default(), next_id: Arc::default() }
+        Self {
+            client,
+            open: Arc::default(),
+            next_id: Arc::default(),
+        }
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<SignedRequest, SignerError> {
@@ -50,8 +54,14 @@ impl SignStream {
             Some(waiting) => waiting.insert(id, sender),
             None => return Err(broken()),
         };
-        let forget = Forget { stream: &stream, id };
-        let request = SignStreamRequest { id, call: Some(call) };
+        let forget = Forget {
+            stream: &stream,
+            id,
+        };
+        let request = SignStreamRequest {
+            id,
+            call: Some(call),
+        };
         stream.requests.send(request).await.map_err(|_| broken())?;
         let outcome = receiver.await.unwrap_or_else(|_| Err(broken()));
         drop(forget);
@@ -64,9 +74,16 @@ impl SignStream {
             return Ok(stream.clone());
         }
         let (requests, outgoing) = mpsc::channel(BACKLOG);
-        let replies =
-            self.client.clone().sign_stream(ReceiverStream::new(outgoing)).await?.into_inner();
-        let stream = OpenStream { requests, waiting: Arc::new(Mutex::new(Some(Waiting::new()))) };
+        let replies = self
+            .client
+            .clone()
+            .sign_stream(ReceiverStream::new(outgoing))
+            .await?
+            .into_inner();
+        let stream = OpenStream {
+            requests,
+            waiting: Arc::new(Mutex::new(Some(Waiting::new()))),
+        };
         tokio::spawn(deliver(replies, Arc::clone(&stream.waiting)));
         Ok(open.insert(stream).clone())
     }
@@ -97,11 +114,16 @@ async fn deliver(
     waiting: Arc<Mutex<Option<Waiting>>>,
 ) {
     while let Ok(Some(reply)) = replies.message().await {
-        let caller = lock(&waiting).as_mut().and_then(|waiting| waiting.remove(&reply.id));
+        let caller = lock(&waiting)
+            .as_mut()
+            .and_then(|waiting| waiting.remove(&reply.id));
         let outcome = match reply.outcome {
             Some(Outcome::Signed(signed)) => Ok(signed),
             Some(Outcome::Error(error)) => Err(error.into()),
-            None => Err(SignerError::new(Reason::Internal, "The signer sent an empty reply.")),
+            None => Err(SignerError::new(
+                Reason::Internal,
+                "The signer sent an empty reply.",
+            )),
         };
         if let Some(caller) = caller {
             // The caller may have given up in between; its answer is then nobody's.
