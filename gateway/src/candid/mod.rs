@@ -1,0 +1,1 @@
+//! Candid: text to bytes and back, bounded.

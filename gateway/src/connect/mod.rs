@@ -1,0 +1,1 @@
+//! The Internet Identity handshake.
