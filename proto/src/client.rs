@@ -1,6 +1,9 @@
 use std::{future::Future, time::Duration};
 
 use tonic::{Request, Response, Status, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{
     Link, LinkError, Reason, SignerError,
@@ -17,6 +20,8 @@ use crate::{
 
 /// For calls the signer answers from its own state.
 const LOCAL_DEADLINE: Duration = Duration::from_secs(10);
+/// For the health probe, which a person or a load balancer waits for.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 /// For calls that may take the signer to Internet Identity and back, an update call included.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(45);
 
@@ -27,6 +32,7 @@ pub struct SignerClient {
     connections: ConnectionsClient<Channel>,
     identities: IdentitiesClient<Channel>,
     signing: SigningClient<Channel>,
+    health: HealthClient<Channel>,
     stream: SignStream,
 }
 
@@ -58,7 +64,8 @@ impl SignerClient {
         let signing = SigningClient::new(channel.clone()).max_decoding_message_size(8 << 20);
         Self {
             connections: ConnectionsClient::new(channel.clone()),
-            identities: IdentitiesClient::new(channel),
+            identities: IdentitiesClient::new(channel.clone()),
+            health: HealthClient::new(channel),
             stream: SignStream::new(signing.clone()),
             signing,
         }
@@ -113,6 +120,19 @@ impl SignerClient {
         })
         .await
         .map(drop)
+    }
+
+    /// Whether the signer can be reached and says that it serves (grpc.health.v1).
+    pub async fn is_serving(&self) -> bool {
+        let mut service = self.health.clone();
+        let request = HealthCheckRequest {
+            service: String::new(),
+        };
+        within(HEALTH_DEADLINE, request, async move |request| {
+            service.check(request).await
+        })
+        .await
+        .is_ok_and(|answer| answer.status() == ServingStatus::Serving)
     }
 
     /// Signs one query, update or read_state on the pipelined stream.

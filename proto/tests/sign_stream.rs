@@ -1,0 +1,216 @@
+//! The client's signing stream against a server that answers out of order, late, or not at all.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use icgate_proto::{
+    Reason, SignerClient,
+    v1::{
+        SignError, SignQueryRequest, SignReadStateRequest, SignStreamReply, SignStreamRequest,
+        SignUpdateRequest, SignedRequest,
+        sign_stream_reply::Outcome,
+        sign_stream_request::Call,
+        signing_server::{Signing, SigningServer},
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming, transport::Server};
+
+/// Methods named `hold` wait for the next request, `hang` is never answered, `cut` ends the stream.
+#[derive(Default, Clone)]
+struct Double {
+    streams: Arc<AtomicUsize>,
+}
+
+fn signed(method: &str) -> SignedRequest {
+    SignedRequest {
+        envelope: method.as_bytes().to_vec(),
+        ..SignedRequest::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Signing for Double {
+    async fn sign_query(
+        &self,
+        request: Request<SignQueryRequest>,
+    ) -> Result<Response<SignedRequest>, Status> {
+        Ok(Response::new(signed(&request.get_ref().method)))
+    }
+
+    async fn sign_update(
+        &self,
+        _: Request<SignUpdateRequest>,
+    ) -> Result<Response<SignedRequest>, Status> {
+        Err(Status::unimplemented("not part of this double"))
+    }
+
+    async fn sign_read_state(
+        &self,
+        _: Request<SignReadStateRequest>,
+    ) -> Result<Response<SignedRequest>, Status> {
+        Err(Status::unimplemented("not part of this double"))
+    }
+
+    type SignStreamStream = Pin<Box<dyn Stream<Item = Result<SignStreamReply, Status>> + Send>>;
+
+    async fn sign_stream(
+        &self,
+        request: Request<Streaming<SignStreamRequest>>,
+    ) -> Result<Response<Self::SignStreamStream>, Status> {
+        self.streams.fetch_add(1, Ordering::SeqCst);
+        let mut requests = request.into_inner();
+        let (replies, outgoing) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let mut held: Vec<(u64, String)> = Vec::new();
+            while let Ok(Some(SignStreamRequest {
+                id,
+                call: Some(Call::Query(query)),
+            })) = requests.message().await
+            {
+                let outcome = match query.method.as_str() {
+                    "hold" => {
+                        held.push((id, query.method));
+                        continue;
+                    }
+                    "hang" => continue,
+                    "cut" => return,
+                    "refuse" => Outcome::Error(SignError {
+                        code: 7,
+                        reason: Reason::ScopeExceeded.as_str().to_owned(),
+                        message: "no".to_owned(),
+                    }),
+                    method => Outcome::Signed(signed(method)),
+                };
+                let _ = replies
+                    .send(Ok(SignStreamReply {
+                        id,
+                        outcome: Some(outcome),
+                    }))
+                    .await;
+                for (id, method) in held.drain(..) {
+                    let outcome = Some(Outcome::Signed(signed(&method)));
+                    let _ = replies.send(Ok(SignStreamReply { id, outcome })).await;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+async fn client(double: Double) -> SignerClient {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(
+        Server::builder()
+            .add_service(SigningServer::new(double))
+            .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener)),
+    );
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    SignerClient::over(endpoint.connect_lazy())
+}
+
+fn query(method: &str) -> Call {
+    Call::Query(SignQueryRequest {
+        method: method.to_owned(),
+        ..SignQueryRequest::default()
+    })
+}
+
+#[tokio::test]
+async fn replies_reach_their_own_callers_in_any_order() {
+    let double = Double::default();
+    let client = client(double.clone()).await;
+    let held = tokio::spawn({
+        let client = client.clone();
+        async move { client.sign(query("hold")).await }
+    });
+    // Any later answer releases the held one, whichever of the two reached the stream first.
+    let mut answered = 0;
+    while !held.is_finished() && answered < 1000 {
+        assert_eq!(client.sign(query("now")).await.unwrap().envelope, b"now");
+        answered += 1;
+    }
+    assert_eq!(held.await.unwrap().unwrap().envelope, b"hold");
+    assert_eq!(double.streams.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_its_reason_and_the_stream() {
+    let double = Double::default();
+    let client = client(double.clone()).await;
+    assert_eq!(
+        client.sign(query("refuse")).await.unwrap_err().reason,
+        Reason::ScopeExceeded
+    );
+    assert!(client.sign(query("after")).await.is_ok());
+    assert_eq!(double.streams.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_broken_stream_fails_its_callers_and_is_opened_again() {
+    let double = Double::default();
+    let client = client(double.clone()).await;
+    let hanging = tokio::spawn({
+        let client = client.clone();
+        async move { client.sign(query("hang")).await }
+    });
+    while double.streams.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let cut = client.sign(query("cut")).await.unwrap_err();
+    assert_eq!(cut.reason, Reason::SignerUnavailable);
+    let hung = tokio::time::timeout(Duration::from_secs(5), hanging)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(hung.unwrap_err().reason, Reason::SignerUnavailable);
+    assert_eq!(
+        client.sign(query("again")).await.unwrap().envelope,
+        b"again"
+    );
+    assert_eq!(double.streams.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_stream_and_a_unary_call_answer_alike() {
+    let client = client(Double::default()).await;
+    let streamed = client.sign(query("same")).await.unwrap();
+    assert_eq!(client.sign_unary(query("same")).await.unwrap(), streamed);
+}
+
+#[tokio::test]
+async fn nobody_listening_is_a_retryable_error() {
+    let endpoint = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
+    let client = SignerClient::over(endpoint.connect_lazy());
+    assert!(
+        client
+            .sign(query("x"))
+            .await
+            .unwrap_err()
+            .reason
+            .is_retryable()
+    );
+    assert!(
+        client
+            .sign_unary(query("x"))
+            .await
+            .unwrap_err()
+            .reason
+            .is_retryable()
+    );
+}
+
+#[tokio::test]
+async fn a_signer_without_a_health_service_does_not_serve() {
+    assert!(!client(Double::default()).await.is_serving().await);
+}
