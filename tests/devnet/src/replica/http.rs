@@ -39,7 +39,9 @@ pub(crate) fn routes(replica: Arc<Replica>) -> Router {
         .with_state(replica)
 }
 
-type Answer = Result<Response, Response>;
+/// A request that no canister sees: the status and a plain text.
+type Refused = (StatusCode, String);
+type Answer = Result<Response, Refused>;
 
 async fn status(State(replica): State<Arc<Replica>>) -> Response {
     replica.log.status();
@@ -107,7 +109,7 @@ async fn subnet_read_state(
     let host = replica
         .network
         .host_with_id(&subnet)
-        .ok_or_else(|| (StatusCode::BAD_REQUEST, "subnet_not_found").into_response())?;
+        .ok_or_else(|| (StatusCode::BAD_REQUEST, "subnet_not_found".to_owned()))?;
     let request = admit(&replica, Endpoint::ReadState, subnet, &body)?;
     certified(replica.read_state(host, Scope::Subnet, &request))
 }
@@ -126,7 +128,7 @@ fn certified(result: Result<Vec<u8>, ReadRefused>) -> Answer {
                 ReadRefused::Path => StatusCode::BAD_REQUEST,
                 ReadRefused::ForeignRequest | ReadRefused::NotATarget => StatusCode::FORBIDDEN,
             };
-            Err((status, refused.to_string()).into_response())
+            Err((status, refused.to_string()))
         }
     }
 }
@@ -137,7 +139,7 @@ async fn open(
     endpoint: Endpoint,
     id: &str,
     body: &[u8],
-) -> Result<(Host, Checked), Response> {
+) -> Result<(Host, Checked), Refused> {
     let effective = parse_id(id)?;
     if let Some(delay) = replica.faults.delay(Kind::SlowMs, Some(&effective)) {
         tokio::time::sleep(delay).await;
@@ -154,7 +156,7 @@ async fn open(
             let text = format!(
                 "Specified CanisterId {canister_id} does not match effective canister id in URL {effective}"
             );
-            Err((StatusCode::BAD_REQUEST, text).into_response())
+            Err((StatusCode::BAD_REQUEST, text))
         }
         _ => Ok((host, request)),
     }
@@ -165,21 +167,21 @@ fn admit(
     endpoint: Endpoint,
     effective: Principal,
     body: &[u8],
-) -> Result<Checked, Response> {
-    let refuse = |refusal: Refusal| (StatusCode::BAD_REQUEST, refusal.to_string()).into_response();
+) -> Result<Checked, Refused> {
+    let refuse = |refusal: Refusal| (StatusCode::BAD_REQUEST, refusal.to_string());
     let envelope = envelope::decode(body).map_err(refuse)?;
     // Logged before it is judged: tests count what was sent, not what was welcome.
     replica.log.request(effective, &envelope.content);
     replica.door().check(endpoint, envelope).map_err(refuse)
 }
 
-fn parse_id(id: &str) -> Result<Principal, Response> {
+fn parse_id(id: &str) -> Result<Principal, Refused> {
     Principal::from_text(id).map_err(|_| canister_not_found())
 }
 
-fn canister_not_found() -> Response {
+fn canister_not_found() -> Refused {
     let text = "error: canister_not_found\ndetails: The specified canister does not exist.";
-    (StatusCode::BAD_REQUEST, text).into_response()
+    (StatusCode::BAD_REQUEST, text.to_owned())
 }
 
 fn cbor_response<T: Serialize>(value: &T) -> Response {
