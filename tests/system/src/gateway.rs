@@ -15,25 +15,24 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway under `dir` that listens on `port` and speaks to the signer and devnet.
+    /// Starts a gateway under `dir` that listens on `port` and speaks to the signer and devnet; `settings` are
+    /// further lines of its configuration file.
     pub async fn start(
         dir: &Path,
         port: u16,
         devnet: &Devnet,
         signer: &Signer,
-        settings: &[(&str, String)],
+        settings: &str,
     ) -> Self {
         fs::create_dir_all(dir.join("state")).expect("the gateway's state directory");
         let url = format!("http://127.0.0.1:{port}");
         let config = dir.join("gateway.toml");
-        fs::write(&config, configuration(dir, port, &url, devnet, signer)).expect("gateway.toml");
-        let mut spawn = Spawn::new("icgate", dir).arg("serve").env(
+        let text = configuration(dir, port, &url, devnet, signer) + settings;
+        fs::write(&config, text).expect("gateway.toml");
+        let spawn = Spawn::new("icgate", dir).arg("serve").env(
             "ICGATE_CONFIG",
             config.to_str().expect("a temporary path in UTF-8"),
         );
-        for (name, value) in settings {
-            spawn = spawn.env(name, value.clone());
-        }
         let (process, _url) = spawn.start_ready().await;
         Self {
             process: Some(process),

@@ -57,11 +57,11 @@ pub struct Stack {
 impl Stack {
     /// Starts all three.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with("").await
     }
 
-    /// Starts all three, the gateway with further environment variables.
-    pub async fn start_with(settings: &[(&str, String)]) -> Self {
+    /// Starts all three, with these lines at the end of gateway.toml.
+    pub async fn start_with(settings: &str) -> Self {
         let dir = TempDir::with_prefix("icgate-test-").expect("a temporary directory");
         let port = free_port();
         let origin = format!("http://127.0.0.1:{port}");

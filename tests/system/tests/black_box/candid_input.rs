@@ -109,28 +109,28 @@ async fn a_canister_without_an_interface_can_be_called() {
     let stack = Stack::start().await;
     let agent = stack.agent().await;
     let bare = stack.devnet.canister("bare");
-    let error = agent
+    let none = agent
         .call("get_candid", json!({ "canister_id": bare }))
         .await;
     assert!(
-        error.is_error,
+        none.is_error,
         "there is no interface to give: {}",
-        error.text
+        none.text
     );
+    let reply = agent.canister(Call::query(bare, "ping", "()")).await.ok();
+    assert!(reply.contains("pong"), "{reply}");
+    // Without an interface a whole number is an int.
     let reply = agent
-        .canister(Call::query(bare, "echo", "(\"ping\")"))
+        .canister(Call::query(bare, "double", "(21)"))
         .await
         .ok();
-    assert!(reply.contains("ping"), "{reply}");
-    let interface = "service : { echo : (text) -> (text) query }";
-    let typed = Call::query(bare, "echo", "(\"ping\")").candid(interface);
-    let reply = agent.canister(typed).await.ok();
-    assert!(reply.contains("ping"), "{reply}");
-    let error = agent
-        .canister(Call::query(bare, "echo", "(7)").candid(interface))
-        .await
-        .err();
-    assert!(error.contains("text"), "{error}");
+    assert!(reply.contains("42"), "{reply}");
+    let interface = "service : { double : (int) -> (int) query }";
+    let typed = |args: &str| Call::query(bare, "double", args).candid(interface);
+    let reply = agent.canister(typed("(4)")).await.ok();
+    assert!(reply.contains('8'), "{reply}");
+    let error = agent.canister(typed("(\"four\")")).await.err();
+    assert!(error.contains("int"), "{error}");
 }
 
 #[tokio::test]
@@ -166,20 +166,20 @@ async fn a_hostile_interface_text_hurts_nobody() {
     let agent = stack.agent().await;
     let bare = stack.devnet.canister("bare");
     let deep = 20_000;
+    let call = |interface: &str| Call::query(bare, "ping", "()").candid(interface);
     let aliases: String = (0..5_000)
         .map(|n| format!("type t{n} = t{};", n + 1))
         .collect();
     let hostile = [
         format!(
-            "service : {{ echo : ({}text) -> (text) query }}",
+            "service : {{ ping : () -> ({}text) query }}",
             "opt ".repeat(deep)
         ),
-        format!("{aliases} type t5000 = text; service : {{ echo : (t0) -> (t0) query }}"),
+        format!("{aliases} type t5000 = text; service : {{ ping : () -> (t0) query }}"),
         format!("service : {{ {} }}", "a : () -> ();".repeat(100_000)),
     ];
     for interface in &hostile {
-        let call = Call::query(bare, "echo", "(\"ping\")").candid(interface);
-        let result = agent.canister(call).await;
+        let result = agent.canister(call(interface)).await;
         assert!(result.text.len() < 10_000, "{}", result.text.len());
     }
     assert_alive(&stack, &agent).await;
@@ -190,49 +190,130 @@ async fn every_candid_type_comes_back_as_it_went() {
     let stack = Stack::start().await;
     let agent = stack.agent().await;
     let types = stack.devnet.canister("types");
-    let interface = agent
-        .call("get_candid", json!({ "canister_id": types }))
+    let echoes = [
+        ("echo_bool", "(true)", "true"),
+        ("echo_text", "(\"línea \\\"quoted\\\"\")", "línea"),
+        (
+            "naturals",
+            "(1, 2, 3, 4, 18446744073709551615)",
+            "18_446_744_073_709_551_615",
+        ),
+        ("integers", "(-1, -2, -3, -4, -5)", "-5"),
+        ("floats", "(1.5, 2)", "1.5"),
+        ("echo_opt", "(7)", "opt"),
+        ("echo_opt", "(null)", "null"),
+        ("echo_vec", "(vec { 1; -2 })", "-2"),
+        ("echo_blob", "(blob \"\\00\\ff\")", "\\00\\ff"),
+        ("echo_tuple", "(record { 7; \"seven\" })", "seven"),
+        (
+            "echo_variant",
+            "(variant { rectangle = record { width = 3; height = 4 } })",
+            "rectangle",
+        ),
+        ("echo_principal", "(principal \"aaaaa-aa\")", "aaaaa-aa"),
+        (
+            "echo_list",
+            "(opt record { head = 1; tail = null })",
+            "head",
+        ),
+    ];
+    for (method, args, shown) in echoes {
+        let reply = agent.canister(Call::query(types, method, args)).await.ok();
+        assert!(reply.contains(shown), "{method}{args}: {reply}");
+    }
+    let everything = agent
+        .canister(Call::query(types, "everything", "()"))
         .await
         .ok();
-    for word in [
-        "nat8",
-        "int64",
-        "float64",
-        "blob",
-        "principal",
-        "variant",
-        "opt",
-        "vec",
+    for name in [
+        "a_nat64",
+        "an_int8",
+        "nested_opt",
+        "a_variant",
+        "a_func",
+        "a_service",
+        "nickname",
     ] {
-        assert!(interface.contains(word), "{word} in {interface}");
+        assert!(everything.contains(name), "{name} in {everything}");
     }
 }
+
+/// The most of a reply that a tool result may hold.
+const SHOWN: usize = 4_000_000;
 
 #[tokio::test]
 async fn hostile_replies_are_shown_or_refused_but_never_fatal() {
     let stack = Stack::start().await;
     let agent = stack.agent().await;
-    for (canister, method) in [("deep", "deep"), ("huge", "huge"), ("trap", "trap")] {
+    let calls = [
+        ("deep", "nest", "(100_000)"),
+        ("deep", "nest", "(1_000_000)"),
+        ("huge", "bytes", "(2_000_000)"),
+        ("huge", "text", "(2_000_000)"),
+        ("huge", "nulls", "(2_000_000_000)"),
+        ("trap", "garbage", "()"),
+        ("trap", "silent", "()"),
+        ("trap", "wrong_type", "()"),
+        ("trap", "control_characters", "()"),
+        ("deep_interface", "ping", "()"),
+    ];
+    for (canister, method, args) in calls {
         let id = stack.devnet.canister(canister);
-        for call in [
-            Call::query(id, method, "()"),
-            Call::update(id, method, "()"),
-        ] {
-            let result = agent.canister(call).await;
-            assert!(!result.text.is_empty(), "{canister}");
-            assert!(
-                result.text.len() < 1_000_000,
-                "{canister}: {}",
-                result.text.len()
-            );
-        }
+        let result = agent.canister(Call::query(id, method, args)).await;
+        assert!(!result.text.is_empty(), "{canister}.{method}");
+        assert!(
+            result.text.len() < SHOWN,
+            "{canister}.{method}: {}",
+            result.text.len()
+        );
         assert_alive(&stack, &agent).await;
     }
+    for canister in ["deep_interface", "huge_interface"] {
+        let id = stack.devnet.canister(canister);
+        let result = agent.call("get_candid", json!({ "canister_id": id })).await;
+        assert!(
+            result.text.len() < SHOWN,
+            "{canister}: {}",
+            result.text.len()
+        );
+        assert_alive(&stack, &agent).await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_canister_says_about_its_failure_reaches_the_agent() {
+    let stack = Stack::start().await;
+    let agent = stack.agent().await;
     let trap = stack.devnet.canister("trap");
-    let error = agent.canister(Call::update(trap, "trap", "()")).await.err();
+    for call in [
+        Call::query(trap, "trap", "()"),
+        Call::update(trap, "trap_update", "()"),
+    ] {
+        let error = agent.canister(call).await.err();
+        assert!(error.to_lowercase().contains("trap"), "{error}");
+    }
+    let words = "(\"not on a Sunday\")";
+    for call in [
+        Call::query(trap, "reject", words),
+        Call::update(trap, "reject_update", words),
+    ] {
+        let error = agent.canister(call).await.err();
+        assert!(error.contains("not on a Sunday"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_whose_reply_nobody_can_read_is_said_to_have_succeeded() {
+    let stack = Stack::start().await;
+    let agent = stack.agent().await;
+    let trap = stack.devnet.canister("trap");
+    let reply = agent
+        .canister(Call::update(trap, "garbage_update", "()"))
+        .await
+        .ok();
     assert!(
-        error.to_lowercase().contains("trap"),
-        "the canister's own words: {error}"
+        !reply.is_empty(),
+        "an update that happened is never reported as a failure"
     );
 }
 

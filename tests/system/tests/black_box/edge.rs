@@ -1,6 +1,6 @@
 //! The door: who comes in, how much they may bring, how long they may take.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use icgate_system::{Era, Instance, McpClient, Stack, http_client};
 use reqwest::{Method, StatusCode};
@@ -11,8 +11,11 @@ use tokio::{
     time::timeout,
 };
 
-/// Longer than any deadline the edge has for a peer that makes no progress.
-const SLOW_BOUND: Duration = Duration::from_secs(60);
+/// Deadlines short enough to wait for.
+const IMPATIENT: &str = "[limits]\nheader_seconds = 2\nidle_seconds = 2\nrequest_seconds = 4\n";
+
+/// Well above the deadlines of [`IMPATIENT`].
+const SLOW_BOUND: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn without_a_token_every_method_gets_the_challenge() {
@@ -175,8 +178,8 @@ async fn too_much_is_413_and_nonsense_is_a_client_error() {
     assert!(answer.status().is_client_error());
 }
 
-/// How long the server lets a peer drip bytes that never make a whole; it must end by itself.
-async fn drip(stack: &Stack, opening: &str, drop: &'static [u8]) -> (Duration, String) {
+/// A peer that drips bytes which never make a whole, until the server ends it by itself; gives what it said.
+async fn drip(stack: &Stack, opening: &str, drop: &'static [u8]) -> String {
     let mut stream = TcpStream::connect(stack.gateway.address())
         .await
         .expect("connect");
@@ -191,7 +194,6 @@ async fn drip(stack: &Stack, opening: &str, drop: &'static [u8]) -> (Duration, S
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     });
-    let start = Instant::now();
     let mut answer = Vec::new();
     // A reset is as good an end as a close.
     let ended = timeout(SLOW_BOUND, reader.read_to_end(&mut answer)).await;
@@ -205,7 +207,7 @@ async fn drip(stack: &Stack, opening: &str, drop: &'static [u8]) -> (Duration, S
 
 #[tokio::test]
 async fn a_header_that_drips_in_is_cut_off() {
-    let stack = Stack::start().await;
+    let stack = Stack::start_with(IMPATIENT).await;
     let (_, answer) = drip(
         &stack,
         "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
@@ -220,7 +222,7 @@ async fn a_header_that_drips_in_is_cut_off() {
 
 #[tokio::test]
 async fn a_body_that_drips_in_is_cut_off() {
-    let stack = Stack::start().await;
+    let stack = Stack::start_with(IMPATIENT).await;
     let (_client, tokens) = stack.sign_in(Instance::Beta, &Default::default()).await;
     let opening = format!(
         "POST /mcp HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
