@@ -19,10 +19,13 @@ const FRESH: Nanos = 5 * MINUTE;
 /// Accounts named in an error at most.
 const SHOWN: usize = 20;
 
+/// Lists of accounts by origin, and when each was fetched.
+type Lists = HashMap<TargetOrigin, (Nanos, Arc<[AccountInfo]>)>;
+
 /// The user's accounts at the origins a connection asked for lately.
 #[derive(Default)]
 pub struct Accounts {
-    held: Mutex<HashMap<TargetOrigin, (Nanos, Arc<[AccountInfo]>)>>,
+    held: Mutex<Lists>,
     /// One list of an origin is fetched at a time.
     pub(crate) flights: Flights<TargetOrigin, Arc<[AccountInfo]>>,
 }
@@ -48,7 +51,7 @@ impl Accounts {
         held.insert(origin, (now, accounts));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TargetOrigin, (Nanos, Arc<[AccountInfo]>)>> {
+    fn lock(&self) -> MutexGuard<'_, Lists> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
