@@ -252,6 +252,37 @@ async fn an_unread_body_does_not_become_a_request() {
     assert_eq!(count(&server.observed.waiting), 0);
 }
 
+#[tokio::test]
+async fn a_client_that_sends_before_it_reads_gets_an_early_answer() {
+    let limits = Limits {
+        body_bytes: 32 << 20,
+        ..Limits::default()
+    };
+    let server = Server::start(limits).await;
+    // More than the system's socket buffers hold, so that sending needs the server to go on reading.
+    let body = "x".repeat(24 << 20);
+    let answer = server
+        .exchange(format!(
+            "POST /ignore HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    assert!(answer.ends_with("ignored"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_absolute_target_is_served_by_its_path() {
+    let server = Server::start(Limits::default()).await;
+    let answer = server
+        .exchange("GET http://a/hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(answer.ends_with("hello"), "{answer}");
+    let torn = server
+        .exchange("GET http://a/hello HTTP/1.1\r\nhost: b\r\n\r\n")
+        .await;
+    assert!(torn.starts_with("HTTP/1.1 400"), "{torn}");
+}
+
 /// RFC 9112 sections 3, 5 and 6: what could be read in two ways is refused, and nothing behind it is served.
 #[tokio::test]
 async fn ambiguous_requests_are_refused_and_the_connection_closed() {
