@@ -119,6 +119,8 @@ pub async fn serve(
                 }
                 None => debug!(%address, "connection limit reached"),
             },
+            // A client that left before it was accepted is no trouble of ours.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
