@@ -18,7 +18,10 @@ pub(super) fn to_internet_identity(
         .append_pair("callback", &instance.callback())
         .append_pair("state", state)
         .append_pair("ttl", &PROPOSED_SECONDS.to_string())
-        .append_pair("registration_key", &URL_SAFE_NO_PAD.encode(registration_key_der))
+        .append_pair(
+            "registration_key",
+            &URL_SAFE_NO_PAD.encode(registration_key_der),
+        )
         .finish();
     let base = instance.ii_url.as_str().trim_end_matches('/');
     format!("{base}/mcp#{fragment}")

@@ -114,7 +114,9 @@ async fn finish(
         return again(server, instance, &connect, &cookie, sealed).await;
     }
     if redeem.delegation.is_empty() || redeem.delegation.len() > MAX_CHAIN {
-        return Err(Failure::new("What Internet Identity sent is empty or too large."));
+        return Err(Failure::new(
+            "What Internet Identity sent is empty or too large.",
+        ));
     }
     let completed = server
         .signer
@@ -411,9 +413,9 @@ fn explain(error: &SignerError) -> Failure {
             error.message
         )),
         Reason::SecretRefused | Reason::ConnectionEnded | Reason::ConnectionPending => too_late(),
-        Reason::IdentityUnavailable => {
-            Failure::later("Internet Identity could not be reached in time. Try again in a few seconds.")
-        }
+        Reason::IdentityUnavailable => Failure::later(
+            "Internet Identity could not be reached in time. Try again in a few seconds.",
+        ),
         Reason::SignerUnavailable | Reason::Overloaded => {
             Failure::later("The signer is not available right now. Try again in a few seconds.")
         }
@@ -422,7 +424,9 @@ fn explain(error: &SignerError) -> Failure {
         )),
         reason => {
             tracing::error!(%reason, %error, "a sign-in could not be completed");
-            Failure::new(format!("This server could not complete the sign-in. {start_again}"))
+            Failure::new(format!(
+                "This server could not complete the sign-in. {start_again}"
+            ))
         }
     }
 }

@@ -128,9 +128,7 @@ impl From<BodyError> for Refusal {
                 StatusCode::REQUEST_TIMEOUT,
                 "The request body did not arrive in time.",
             ),
-            BodyError::Disconnected => {
-                (StatusCode::BAD_REQUEST, "The request body is incomplete.")
-            }
+            BodyError::Disconnected => (StatusCode::BAD_REQUEST, "The request body is incomplete."),
         };
         Refusal::new(Code::InvalidRequest, description).with_status(status)
     }
@@ -172,9 +170,8 @@ pub(crate) fn json_document(value: &serde_json::Value) -> Response {
 
 /// Sends the browser elsewhere with a GET; the address holds values that are for that place only.
 pub(crate) fn see_other(location: &str) -> Result<Response, Refusal> {
-    let location = HeaderValue::from_str(location).map_err(|_| {
-        Refusal::new(Code::InvalidRequest, "The redirect address cannot be sent.")
-    })?;
+    let location = HeaderValue::from_str(location)
+        .map_err(|_| Refusal::new(Code::InvalidRequest, "The redirect address cannot be sent."))?;
     let mut response = Response::new(body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();

@@ -70,7 +70,11 @@ impl ReturnAddress {
             query.append_pair("state", state);
         }
         query.append_pair("iss", &self.issuer);
-        let joint = if self.redirect_uri.contains('?') { '&' } else { '?' };
+        let joint = if self.redirect_uri.contains('?') {
+            '&'
+        } else {
+            '?'
+        };
         format!("{}{joint}{}", self.redirect_uri, query.finish())
     }
 }
@@ -81,9 +85,9 @@ pub(crate) fn client_id(query: &str) -> Result<String, Refusal> {
         return Err(bad("The request is too long.").with_status(StatusCode::URI_TOO_LONG));
     }
     let form = parse(query)?;
-    form.get("client_id").map(str::to_owned).ok_or_else(|| {
-        bad("The link lacks client_id. Start the connection again from your app.")
-    })
+    form.get("client_id")
+        .map(str::to_owned)
+        .ok_or_else(|| bad("The link lacks client_id. Start the connection again from your app."))
 }
 
 /// Checks a request whose client was looked up. Nothing is ever sent to a redirect URI before it was found to be
@@ -149,7 +153,11 @@ fn redirect(
         )
         .with_status(StatusCode::FORBIDDEN),
     })?;
-    if client.redirect_uris.iter().any(|registered| redirect.matches(registered)) {
+    if client
+        .redirect_uris
+        .iter()
+        .any(|registered| redirect.matches(registered))
+    {
         Ok((text.to_owned(), redirect))
     } else {
         Err(Refusal::new(
@@ -171,7 +179,10 @@ fn rest(form: &Form<'_>, instance: &Instance) -> Result<(String, Scopes), Refusa
         }
         None => return Err(bad("response_type is missing.")),
     }
-    if form.get("response_mode").is_some_and(|mode| mode != "query") {
+    if form
+        .get("response_mode")
+        .is_some_and(|mode| mode != "query")
+    {
         return Err(bad("Only response_mode=query is offered."));
     }
     let challenge = form
@@ -288,21 +299,40 @@ mod tests {
     #[test]
     fn later_mistakes_go_to_the_client_with_state_and_issuer() {
         for (from, to, code) in [
-            ("response_type=code", "response_type=token", Code::UnsupportedResponseType),
+            (
+                "response_type=code",
+                "response_type=token",
+                Code::UnsupportedResponseType,
+            ),
             ("response_type=code", "x=y", Code::InvalidRequest),
-            ("code_challenge_method=S256", "code_challenge_method=plain", Code::InvalidRequest),
+            (
+                "code_challenge_method=S256",
+                "code_challenge_method=plain",
+                Code::InvalidRequest,
+            ),
             ("code_challenge_method=S256", "x=y", Code::InvalidRequest),
             (CHALLENGE, "short", Code::InvalidRequest),
             ("state=", "scope=openid&state=", Code::InvalidScope),
-            ("state=", "resource=https://other.example&state=", Code::InvalidTarget),
-            ("state=", "response_mode=fragment&state=", Code::InvalidRequest),
+            (
+                "state=",
+                "resource=https://other.example&state=",
+                Code::InvalidTarget,
+            ),
+            (
+                "state=",
+                "response_mode=fragment&state=",
+                Code::InvalidRequest,
+            ),
         ] {
             let Err(Rejected::There(to_client, refusal)) = decide(&good().replace(from, to)) else {
                 panic!("{to}");
             };
             assert_eq!(refusal.code, code, "{to}");
             let location = to_client.with_error(refusal.code, refusal.description);
-            assert!(location.contains("state=s%26t&iss=https%3A%2F%2Fgate.example"), "{location}");
+            assert!(
+                location.contains("state=s%26t&iss=https%3A%2F%2Fgate.example"),
+                "{location}"
+            );
         }
     }
 }

@@ -56,10 +56,14 @@ impl Server {
             return Err(foreign());
         }
         if !has_content_type(headers, "application/x-www-form-urlencoded") {
-            return Err(bad("The content type must be application/x-www-form-urlencoded."));
+            return Err(bad(
+                "The content type must be application/x-www-form-urlencoded.",
+            ));
         }
         let form = Form::parse_lists(body).map_err(|_| bad("The form has too many fields."))?;
-        let query = form.get("query").ok_or_else(|| bad("The form is incomplete."))?;
+        let query = form
+            .get("query")
+            .ok_or_else(|| bad("The form is incomplete."))?;
         let browser = Cookie::browser(instance).read(headers).unwrap_or_default();
         let sent = form.get("csrf").unwrap_or_default();
         let expected = csrf(browser, instance, query);

@@ -2,10 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::{
-    instance::Instance,
-    store::Digest,
-};
+use crate::{instance::Instance, store::Digest};
 
 /// A cookie's name with the attributes that bind it to this server.
 ///
@@ -85,7 +82,13 @@ mod tests {
             set,
             "icg_browser=v; Path=/prod/oauth; Max-Age=600; HttpOnly; SameSite=Lax"
         );
-        assert!(Cookie::browser(&beta).set("v", 1).to_str().unwrap().contains("Path=/oauth;"));
+        assert!(
+            Cookie::browser(&beta)
+                .set("v", 1)
+                .to_str()
+                .unwrap()
+                .contains("Path=/oauth;")
+        );
         let [https, _] = instances("https://gate.example");
         assert_eq!(
             Cookie::browser(&https).set("v", 600),
@@ -97,8 +100,14 @@ mod tests {
     fn the_right_cookie_is_read() {
         let [beta, _] = instances("http://127.0.0.1:8000");
         let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("a=1; xicg_browser=2"));
-        headers.append(header::COOKIE, HeaderValue::from_static("icg_browser=3;b=4"));
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("a=1; xicg_browser=2"),
+        );
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("icg_browser=3;b=4"),
+        );
         assert_eq!(Cookie::browser(&beta).read(&headers), Some("3"));
     }
 }

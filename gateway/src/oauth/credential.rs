@@ -187,7 +187,11 @@ mod tests {
         let opened = code.unseal_all(&sealed, &pair).unwrap();
         assert_eq!(opened[0].text(), access.text());
         assert_eq!(opened[1].text(), refresh.text());
-        assert!(Credential::mint(Prefix::Code).unseal_all(&sealed, &pair).is_none());
+        assert!(
+            Credential::mint(Prefix::Code)
+                .unseal_all(&sealed, &pair)
+                .is_none()
+        );
         sealed[30] ^= 1;
         assert!(code.unseal_all(&sealed, &pair).is_none());
         assert!(code.unseal_all(&[], &pair).is_none());

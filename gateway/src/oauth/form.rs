@@ -25,7 +25,10 @@ impl<'a> Form<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, FormError> {
         let form = Self::parse_lists(bytes)?;
         for (position, (name, _)) in form.0.iter().enumerate() {
-            if form.0[..position].iter().any(|(earlier, _)| earlier == name) {
+            if form.0[..position]
+                .iter()
+                .any(|(earlier, _)| earlier == name)
+            {
                 return Err(FormError::Duplicate);
             }
         }
@@ -72,7 +75,10 @@ mod tests {
         assert_eq!(Form::parse(b"a=1&a=1").unwrap_err(), FormError::Duplicate);
         assert_eq!(Form::parse(b"a=1&%61=").unwrap_err(), FormError::Duplicate);
         let many = "x&".repeat(MAX_PARAMETERS + 1);
-        assert_eq!(Form::parse_lists(many.as_bytes()).unwrap_err(), FormError::TooMany);
+        assert_eq!(
+            Form::parse_lists(many.as_bytes()).unwrap_err(),
+            FormError::TooMany
+        );
     }
 
     proptest! {

@@ -153,7 +153,9 @@ impl Server {
             let mut transaction = self.store.begin().await?;
             family = live_access(transaction.family(instance.name, &hash).await?, now)?;
             if family.credential.presented_at.is_none() {
-                transaction.apply(&first_use(&family.credential), now).await?;
+                transaction
+                    .apply(&first_use(&family.credential), now)
+                    .await?;
                 self.commit(transaction).await?;
             }
         }

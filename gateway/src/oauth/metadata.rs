@@ -105,7 +105,10 @@ mod tests {
         assert_eq!(server(&prod)["issuer"], "https://gate.example/prod");
         let resource = resource(&prod, &HeaderMap::new());
         assert_eq!(resource["resource"], "https://gate.example/mcp-prod");
-        assert_eq!(resource["authorization_servers"][0], "https://gate.example/prod");
+        assert_eq!(
+            resource["authorization_servers"][0],
+            "https://gate.example/prod"
+        );
         assert!(!server(&beta).to_string().contains("null"));
     }
 
@@ -120,7 +123,10 @@ mod tests {
         ] {
             let document = resource(&beta, &asked(host));
             assert_eq!(document["resource"], expected, "{host}");
-            assert_eq!(document["authorization_servers"][0], "http://127.0.0.1:8000");
+            assert_eq!(
+                document["authorization_servers"][0],
+                "http://127.0.0.1:8000"
+            );
         }
         let [hosted, _] = instances("https://gate.example");
         assert_eq!(

@@ -30,20 +30,16 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use icgate_proto::SignerClient;
 use tokio::sync::Notify;
 
+use self::{
+    answer::method_not_allowed, background::Background, gate::Gate, redirect::AllowList,
+    routes::Route, turnstile::Turnstile,
+};
 pub(crate) use self::{
     answer::{Code, Refusal, json_document, no_store_json, see_other},
     authorization::{AuthorizationRequest, ReturnAddress},
     cookie::Cookie,
     credential::{Credential, Prefix, random, random_name},
     token::signer_failed,
-};
-use self::{
-    answer::method_not_allowed,
-    background::Background,
-    gate::Gate,
-    redirect::AllowList,
-    routes::Route,
-    turnstile::Turnstile,
 };
 use crate::{
     body::{self, Request, Response},
@@ -218,7 +214,11 @@ impl Server {
                 json_document(&metadata::resource(self.instance(name), headers))
             }
             Route::Authorize(name) if get => self
-                .ask(self.instance(name), headers, parts.uri.query().unwrap_or_default())
+                .ask(
+                    self.instance(name),
+                    headers,
+                    parts.uri.query().unwrap_or_default(),
+                )
                 .await
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
             Route::Authorize(name) if post => self
@@ -279,7 +279,11 @@ impl Server {
         }
     }
 
-    async fn end(&self, instance: InstanceName, connection: ConnectionId) -> Result<(), StoreError> {
+    async fn end(
+        &self,
+        instance: InstanceName,
+        connection: ConnectionId,
+    ) -> Result<(), StoreError> {
         if !self.store.is_known(instance, &connection).await? {
             return Ok(());
         }

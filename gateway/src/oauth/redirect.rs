@@ -18,15 +18,27 @@ enum Pin {
 const HOSTED: &[(&str, &str, Pin)] = &[
     ("antigravity.google", "/oauth-callback", Pin::Prefix),
     ("chatgpt.com", "/connector/oauth/", Pin::Prefix),
-    ("chatgpt.com", "/connector_platform_oauth_redirect", Pin::Exact),
+    (
+        "chatgpt.com",
+        "/connector_platform_oauth_redirect",
+        Pin::Exact,
+    ),
     ("claude.ai", "/api/mcp/auth_callback", Pin::Prefix),
     ("claude.com", "/api/mcp/auth_callback", Pin::Prefix),
     ("cursor.com", "/agents/mcp/oauth/callback", Pin::Prefix),
     ("grok.com", "/connector/oauth/", Pin::Prefix),
     ("grok.com", "/connectors-oauth-exchange-code/", Pin::Prefix),
     ("grok.com", "/mcp/callback", Pin::Prefix),
-    ("perplexity.ai", "/rest/connections/oauth_callback", Pin::Prefix),
-    ("perplexity.com", "/rest/connections/oauth_callback", Pin::Prefix),
+    (
+        "perplexity.ai",
+        "/rest/connections/oauth_callback",
+        Pin::Prefix,
+    ),
+    (
+        "perplexity.com",
+        "/rest/connections/oauth_callback",
+        Pin::Prefix,
+    ),
     ("vscode.dev", "/redirect", Pin::Exact),
 ];
 
@@ -53,7 +65,9 @@ pub(crate) enum Redirect {
 /// Why a redirect URI is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RedirectError {
-    #[error("it is not an absolute URI in canonical form without fragment, user and encoded characters")]
+    #[error(
+        "it is not an absolute URI in canonical form without fragment, user and encoded characters"
+    )]
     Malformed,
     #[error("its address is not one this server sends answers to")]
     NotAllowed,
@@ -139,13 +153,16 @@ fn parse(text: &str) -> Result<Url, RedirectError> {
     }
     let url = Url::parse(text).map_err(|_| RedirectError::Malformed)?;
     // `http://127.0.0.1:5000` is what some clients send; the canonical form has the slash.
-    let canonical = url.as_str() == text || (url.path() == "/" && url.as_str() == format!("{text}/"));
+    let canonical =
+        url.as_str() == text || (url.path() == "/" && url.as_str() == format!("{text}/"));
     let plain = url.has_host()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
         && !text.contains(['\\', '"', '<', '>']);
-    (canonical && plain).then_some(url).ok_or(RedirectError::Malformed)
+    (canonical && plain)
+        .then_some(url)
+        .ok_or(RedirectError::Malformed)
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -244,7 +261,9 @@ mod tests {
         ] {
             assert!(!asked.matches(other), "{other}");
         }
-        let hosted = list().check("https://chatgpt.com/connector/oauth/a").unwrap();
+        let hosted = list()
+            .check("https://chatgpt.com/connector/oauth/a")
+            .unwrap();
         assert!(!hosted.matches("https://chatgpt.com/connector/oauth/b"));
     }
 

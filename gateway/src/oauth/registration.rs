@@ -1,7 +1,7 @@
 //! Dynamic client registration (RFC 7591).
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     answer::{Code, Refusal},
@@ -31,9 +31,10 @@ struct Metadata {
 
 /// Decides about a registration.
 pub(crate) fn register(body: &[u8], allowed: &AllowList, now: Moment) -> Result<Client, Refusal> {
-    let metadata: Metadata = serde_json::from_slice(body).map_err(|_| {
-        bad_metadata("The body is not a JSON object with the members of RFC 7591.")
-    })?;
+    // An object first: the derived reader would also take an array of the values.
+    let metadata: Metadata = serde_json::from_slice(body)
+        .and_then(|object: Map<String, Value>| serde_json::from_value(object.into()))
+        .map_err(|_| bad_metadata("The body is not a JSON object with the members of RFC 7591."))?;
     let redirect_uris = metadata.redirect_uris.unwrap_or_default();
     if redirect_uris.is_empty() {
         return Err(bad_redirect("At least one redirect URI is needed."));
@@ -137,7 +138,8 @@ mod tests {
         assert_eq!(answer["token_endpoint_auth_method"], "none");
         assert_eq!(answer["redirect_uris"][0], "http://localhost:4242/callback");
         assert!(!answer.to_string().contains("null"));
-        let nameless = decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"], "client_name": null}));
+        let nameless =
+            decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"], "client_name": null}));
         assert!(describe(&nameless.unwrap()).get("client_name").is_none());
     }
 
@@ -164,7 +166,11 @@ mod tests {
         }
         for body in ["", "[]", "{\"redirect_uris\":\"x\"}", "nonsense"] {
             let refusal = register(body.as_bytes(), &AllowList::new(Vec::new()), Moment::now());
-            assert_eq!(refusal.unwrap_err().code, Code::InvalidClientMetadata, "{body}");
+            assert_eq!(
+                refusal.unwrap_err().code,
+                Code::InvalidClientMetadata,
+                "{body}"
+            );
         }
     }
 }

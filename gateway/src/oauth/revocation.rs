@@ -19,10 +19,13 @@ use crate::{
 
 impl Server {
     /// Answers a revocation request.
-    pub(super) async fn revoke(&self, instance: &Instance, body: &[u8]) -> Result<Response, Refusal> {
-        let form = Form::parse(body).map_err(|_| {
-            bad("The body holds a parameter twice or too many of them.")
-        })?;
+    pub(super) async fn revoke(
+        &self,
+        instance: &Instance,
+        body: &[u8],
+    ) -> Result<Response, Refusal> {
+        let form = Form::parse(body)
+            .map_err(|_| bad("The body holds a parameter twice or too many of them."))?;
         let text = form.get("token").ok_or_else(|| bad("token is missing."))?;
         let client_id = form.get("client_id");
         if let Some(client_id) = client_id

@@ -93,17 +93,50 @@ mod tests {
     #[test]
     fn every_spelling_clients_try_is_known() {
         for (path, route) in [
-            ("/.well-known/oauth-authorization-server", Route::ServerMetadata(Beta)),
-            ("/.well-known/oauth-authorization-server/prod", Route::ServerMetadata(Prod)),
-            ("/prod/.well-known/oauth-authorization-server", Route::ServerMetadata(Prod)),
-            ("/.well-known/openid-configuration", Route::ServerMetadata(Beta)),
-            ("/.well-known/openid-configuration/prod", Route::ServerMetadata(Prod)),
-            ("/prod/.well-known/openid-configuration", Route::ServerMetadata(Prod)),
-            ("/.well-known/oauth-protected-resource", Route::ResourceMetadata(Beta)),
-            ("/.well-known/oauth-protected-resource/mcp", Route::ResourceMetadata(Beta)),
-            ("/.well-known/oauth-protected-resource/mcp-prod", Route::ResourceMetadata(Prod)),
-            ("/mcp/.well-known/oauth-protected-resource", Route::ResourceMetadata(Beta)),
-            ("/mcp-prod/.well-known/oauth-protected-resource", Route::ResourceMetadata(Prod)),
+            (
+                "/.well-known/oauth-authorization-server",
+                Route::ServerMetadata(Beta),
+            ),
+            (
+                "/.well-known/oauth-authorization-server/prod",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/prod/.well-known/oauth-authorization-server",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/.well-known/openid-configuration",
+                Route::ServerMetadata(Beta),
+            ),
+            (
+                "/.well-known/openid-configuration/prod",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/prod/.well-known/openid-configuration",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/.well-known/oauth-protected-resource",
+                Route::ResourceMetadata(Beta),
+            ),
+            (
+                "/.well-known/oauth-protected-resource/mcp",
+                Route::ResourceMetadata(Beta),
+            ),
+            (
+                "/.well-known/oauth-protected-resource/mcp-prod",
+                Route::ResourceMetadata(Prod),
+            ),
+            (
+                "/mcp/.well-known/oauth-protected-resource",
+                Route::ResourceMetadata(Beta),
+            ),
+            (
+                "/mcp-prod/.well-known/oauth-protected-resource",
+                Route::ResourceMetadata(Prod),
+            ),
             ("/token", Route::Token(Beta)),
             ("/oauth/token", Route::Token(Beta)),
             ("/prod/oauth/token", Route::Token(Prod)),

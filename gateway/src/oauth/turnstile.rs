@@ -43,7 +43,11 @@ mod tests {
         let first = turnstile.pass(Digest::of("a")).await;
         let other = turnstile.pass(Digest::of("b")).await;
         let wait = Duration::from_millis(20);
-        assert!(timeout(wait, turnstile.pass(Digest::of("a"))).await.is_err());
+        assert!(
+            timeout(wait, turnstile.pass(Digest::of("a")))
+                .await
+                .is_err()
+        );
         drop(first);
         drop(turnstile.pass(Digest::of("a")).await);
         drop(other);

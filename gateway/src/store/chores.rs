@@ -108,11 +108,13 @@ impl Store {
             let wait = FIRST_WAIT_SECONDS
                 .saturating_mul(1 << chore.attempts.min(16))
                 .min(LONGEST_WAIT_SECONDS);
-            sqlx::query("UPDATE signer_chores SET attempts = attempts + 1, due_at = ? WHERE id = ?")
-                .bind(encoding::seconds(now.plus(wait)))
-                .bind(chore.id)
-                .execute(&mut *transaction.open)
-                .await?;
+            sqlx::query(
+                "UPDATE signer_chores SET attempts = attempts + 1, due_at = ? WHERE id = ?",
+            )
+            .bind(encoding::seconds(now.plus(wait)))
+            .bind(chore.id)
+            .execute(&mut *transaction.open)
+            .await?;
         }
         transaction.commit().await.map(drop)
     }

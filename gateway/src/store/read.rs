@@ -84,10 +84,7 @@ impl Store {
     }
 }
 
-async fn client(
-    db: &mut sqlx::SqliteConnection,
-    id: &str,
-) -> Result<Option<Client>, StoreError> {
+async fn client(db: &mut sqlx::SqliteConnection, id: &str) -> Result<Option<Client>, StoreError> {
     let row = sqlx::query("SELECT * FROM clients WHERE id = ?")
         .bind(id)
         .fetch_optional(db)

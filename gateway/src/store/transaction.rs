@@ -168,13 +168,11 @@ impl Transaction {
         used: impl IntoIterator<Item = (ConnectionId, Moment)>,
     ) -> Result<(), StoreError> {
         for (connection, at) in used {
-            sqlx::query(
-                "UPDATE connections SET last_used_at = max(last_used_at, ?) WHERE id = ?",
-            )
-            .bind(encoding::seconds(at))
-            .bind(connection.as_str())
-            .execute(&mut *self.open)
-            .await?;
+            sqlx::query("UPDATE connections SET last_used_at = max(last_used_at, ?) WHERE id = ?")
+                .bind(encoding::seconds(at))
+                .bind(connection.as_str())
+                .execute(&mut *self.open)
+                .await?;
         }
         Ok(())
     }
@@ -240,12 +238,11 @@ impl Transaction {
         if ended.rows_affected() == 0 {
             return Ok(());
         }
-        let tokens = sqlx::query(
-            "SELECT hash FROM credentials WHERE connection_id = ? AND kind = 'access'",
-        )
-        .bind(connection.as_str())
-        .fetch_all(&mut *self.open)
-        .await?;
+        let tokens =
+            sqlx::query("SELECT hash FROM credentials WHERE connection_id = ? AND kind = 'access'")
+                .bind(connection.as_str())
+                .fetch_all(&mut *self.open)
+                .await?;
         for row in &tokens {
             self.committed.revoked.push(encoding::digest(row, "hash")?);
         }
@@ -307,12 +304,7 @@ impl Transaction {
         Ok(())
     }
 
-    async fn spend(
-        &mut self,
-        hash: &Digest,
-        sealed: &[u8],
-        now: Moment,
-    ) -> Result<(), StoreError> {
+    async fn spend(&mut self, hash: &Digest, sealed: &[u8], now: Moment) -> Result<(), StoreError> {
         sqlx::query("UPDATE credentials SET spent_at = ?, sealed = ? WHERE hash = ?")
             .bind(encoding::seconds(now))
             .bind(sealed)

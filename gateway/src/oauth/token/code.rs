@@ -34,7 +34,10 @@ pub(crate) fn judge(family: &Family, exchange: &CodeExchange, now: Moment) -> Ve
         return Verdict::Refuse(refused("The connection is over; connect again."));
     }
     let genuine = family.connection.client_id == exchange.client_id
-        && exchange.redirect_uri.as_ref().is_none_or(|uri| uri == redirect_uri)
+        && exchange
+            .redirect_uri
+            .as_ref()
+            .is_none_or(|uri| uri == redirect_uri)
         && pkce::verifies(&exchange.code_verifier, code_challenge);
     match family.credential.spent_at {
         None if !genuine => Verdict::Refuse(refused(
@@ -91,18 +94,33 @@ mod tests {
     fn a_fresh_code_issues_its_scopes() {
         let (family, mut exchange) = code_family();
         let scopes = family.credential.scopes;
-        assert_eq!(judge(&family, &exchange, moment(1)), Verdict::Issue { scopes });
+        assert_eq!(
+            judge(&family, &exchange, moment(1)),
+            Verdict::Issue { scopes }
+        );
         exchange.redirect_uri = None;
-        assert_eq!(judge(&family, &exchange, moment(1)), Verdict::Issue { scopes });
+        assert_eq!(
+            judge(&family, &exchange, moment(1)),
+            Verdict::Issue { scopes }
+        );
     }
 
     #[test]
     fn every_binding_is_checked_and_a_wrong_guess_does_not_spend_the_code() {
         let (family, exchange) = code_family();
         let wrong = [
-            CodeExchange { client_id: "other".to_owned(), ..exchange.clone() },
-            CodeExchange { redirect_uri: Some("http://127.0.0.1:2/cb".to_owned()), ..exchange.clone() },
-            CodeExchange { code_verifier: "x".repeat(43), ..exchange.clone() },
+            CodeExchange {
+                client_id: "other".to_owned(),
+                ..exchange.clone()
+            },
+            CodeExchange {
+                redirect_uri: Some("http://127.0.0.1:2/cb".to_owned()),
+                ..exchange.clone()
+            },
+            CodeExchange {
+                code_verifier: "x".repeat(43),
+                ..exchange.clone()
+            },
         ];
         for exchange in wrong {
             assert!(refuses(&judge(&family, &exchange, moment(1))));
@@ -112,7 +130,11 @@ mod tests {
     #[test]
     fn a_code_lapses_and_dies_with_its_connection() {
         let (mut family, exchange) = code_family();
-        assert!(refuses(&judge(&family, &exchange, family.credential.expires_at)));
+        assert!(refuses(&judge(
+            &family,
+            &exchange,
+            family.credential.expires_at
+        )));
         family.connection.ended = Some(crate::store::records::EndReason::Ended);
         assert!(refuses(&judge(&family, &exchange, moment(1))));
     }
@@ -121,7 +143,10 @@ mod tests {
     fn the_same_request_within_the_grace_is_a_retry() {
         let (mut family, exchange) = code_family();
         family.credential.spent_at = Some(moment(10));
-        assert_eq!(judge(&family, &exchange, moment(10 + GRACE_SECONDS)), Verdict::Repeat);
+        assert_eq!(
+            judge(&family, &exchange, moment(10 + GRACE_SECONDS)),
+            Verdict::Repeat
+        );
     }
 
     #[test]
@@ -130,9 +155,18 @@ mod tests {
         family.credential.spent_at = Some(moment(10));
         let late = judge(&family, &exchange, moment(11 + GRACE_SECONDS));
         assert!(matches!(late, Verdict::Revoke(_)));
-        let stranger = CodeExchange { code_verifier: "x".repeat(43), ..exchange.clone() };
-        assert!(matches!(judge(&family, &stranger, moment(11)), Verdict::Revoke(_)));
+        let stranger = CodeExchange {
+            code_verifier: "x".repeat(43),
+            ..exchange.clone()
+        };
+        assert!(matches!(
+            judge(&family, &stranger, moment(11)),
+            Verdict::Revoke(_)
+        ));
         family.credential.succeeded_at = Some(moment(11));
-        assert!(matches!(judge(&family, &exchange, moment(12)), Verdict::Revoke(_)));
+        assert!(matches!(
+            judge(&family, &exchange, moment(12)),
+            Verdict::Revoke(_)
+        ));
     }
 }

@@ -7,9 +7,7 @@ use crate::{
     scope::Scopes,
     store::{
         Moment,
-        records::{
-            Change, Chore, Connection, CredentialKind, EndReason, Family, IssuedCredential,
-        },
+        records::{Change, Chore, Connection, CredentialKind, EndReason, Family, IssuedCredential},
     },
 };
 

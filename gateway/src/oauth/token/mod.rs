@@ -11,12 +11,12 @@ use http::StatusCode;
 use icgate_proto::{Reason, SignerError, v1};
 use serde_json::{Value, json};
 
+pub(crate) use self::issue::first_use;
 use self::{
     code::CodeExchange,
     issue::{Granted, Minted, Verdict},
     refresh::Refresh,
 };
-pub(crate) use self::issue::first_use;
 use super::{
     Server,
     answer::{Code, Refusal, no_store_json},
@@ -63,9 +63,18 @@ impl Grant {
 
 impl Server {
     /// Answers a token request.
-    pub(super) async fn token(&self, instance: &Instance, body: &[u8]) -> Result<Response, Refusal> {
+    pub(super) async fn token(
+        &self,
+        instance: &Instance,
+        body: &[u8],
+    ) -> Result<Response, Refusal> {
         let request = parse(body, instance)?;
-        if self.store.client(request.grant.client_id()).await?.is_none() {
+        if self
+            .store
+            .client(request.grant.client_id())
+            .await?
+            .is_none()
+        {
             return Err(super::unknown_client());
         }
         let hash = request.presented.digest();
@@ -105,8 +114,7 @@ impl Server {
                 "a spent credential came again; the connection is revoked"
             );
         }
-        let (changes, answer) =
-            issue::carry_out(verdict, &family, &request.presented, minted, now);
+        let (changes, answer) = issue::carry_out(verdict, &family, &request.presented, minted, now);
         if !changes.is_empty() {
             transaction.apply(&changes, now).await?;
             self.commit(transaction).await?;
@@ -127,7 +135,11 @@ impl Server {
             expires_at_ns: until.nanos(),
         };
         let slots = std::iter::once(slot(&access, access_expires_at))
-            .chain(refresh.iter().map(|refresh| slot(refresh, connection.expires_at)))
+            .chain(
+                refresh
+                    .iter()
+                    .map(|refresh| slot(refresh, connection.expires_at)),
+            )
             .collect::<Vec<_>>();
         let wanted = slots.len();
         let added = self
@@ -142,7 +154,12 @@ impl Server {
             .await;
         let slot_ids = match added {
             Ok(added) if added.slot_ids.len() == wanted => added.slot_ids,
-            Ok(_) => return Err(signer_failed(&SignerError::new(Reason::Internal, "slots are missing"))),
+            Ok(_) => {
+                return Err(signer_failed(&SignerError::new(
+                    Reason::Internal,
+                    "slots are missing",
+                )));
+            }
             Err(error) => return Err(self.not_opened(family, &error).await),
         };
         let mut slot_ids = slot_ids.into_iter();

@@ -77,13 +77,22 @@ mod tests {
     fn without_scope_the_grant_stays_as_it_is_and_a_narrower_one_is_given() {
         let (family, mut refresh) = refresh_family();
         let granted = family.credential.scopes;
-        assert_eq!(judge(&family, &refresh, moment(1)), Verdict::Issue { scopes: granted });
+        assert_eq!(
+            judge(&family, &refresh, moment(1)),
+            Verdict::Issue { scopes: granted }
+        );
         refresh.scopes = Some(Scopes::from_iter([Scope::Read]));
         let scopes = Scopes::from_iter([Scope::Read]);
-        assert_eq!(judge(&family, &refresh, moment(1)), Verdict::Issue { scopes });
+        assert_eq!(
+            judge(&family, &refresh, moment(1)),
+            Verdict::Issue { scopes }
+        );
         // More than was granted is cut; nothing of what was granted is an error.
         refresh.scopes = Some(Scope::ALL.into_iter().collect());
-        assert_eq!(judge(&family, &refresh, moment(1)), Verdict::Issue { scopes: granted });
+        assert_eq!(
+            judge(&family, &refresh, moment(1)),
+            Verdict::Issue { scopes: granted }
+        );
         refresh.scopes = Some(Scopes::from_iter([Scope::Manage]));
         assert!(matches!(
             judge(&family, &refresh, moment(1)),
@@ -94,12 +103,21 @@ mod tests {
     #[test]
     fn another_client_and_an_ended_connection_are_refused() {
         let (mut family, refresh) = refresh_family();
-        let other = Refresh { client_id: "other".to_owned(), ..refresh.clone() };
-        assert!(matches!(judge(&family, &other, moment(1)), Verdict::Refuse(_)));
+        let other = Refresh {
+            client_id: "other".to_owned(),
+            ..refresh.clone()
+        };
+        assert!(matches!(
+            judge(&family, &other, moment(1)),
+            Verdict::Refuse(_)
+        ));
         let end = family.connection.expires_at;
         assert!(matches!(judge(&family, &refresh, end), Verdict::Refuse(_)));
         family.connection.ended = Some(EndReason::Revoked);
-        assert!(matches!(judge(&family, &refresh, moment(1)), Verdict::Refuse(_)));
+        assert!(matches!(
+            judge(&family, &refresh, moment(1)),
+            Verdict::Refuse(_)
+        ));
     }
 
     #[test]
@@ -115,7 +133,10 @@ mod tests {
     fn a_lost_answer_is_made_good_long_after_the_grace() {
         let (mut family, refresh) = refresh_family();
         family.credential.spent_at = Some(moment(10));
-        assert!(matches!(judge(&family, &refresh, moment(5_000)), Verdict::Issue { .. }));
+        assert!(matches!(
+            judge(&family, &refresh, moment(5_000)),
+            Verdict::Issue { .. }
+        ));
     }
 
     #[test]

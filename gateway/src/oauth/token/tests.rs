@@ -94,7 +94,10 @@ fn dropped(changes: &[Change]) -> Vec<String> {
 #[test]
 fn an_access_token_lives_an_hour_and_never_longer_than_the_grant() {
     let (_, mut family) = presented();
-    assert_eq!(access_expiry(&family.connection, moment(0)), moment(ACCESS_SECONDS));
+    assert_eq!(
+        access_expiry(&family.connection, moment(0)),
+        moment(ACCESS_SECONDS)
+    );
     family.connection.expires_at = moment(90);
     assert_eq!(access_expiry(&family.connection, moment(0)), moment(90));
 }
@@ -122,7 +125,10 @@ fn issuing_spends_the_credential_and_only_then_lets_its_predecessors_slot_go() {
         assert_eq!(credential.predecessor, Some(presented.digest()));
         assert_eq!(credential.predecessor_slot.as_deref(), Some("slot"));
     }
-    let refresh = added.iter().find(|c| c.kind == CredentialKind::Refresh).unwrap();
+    let refresh = added
+        .iter()
+        .find(|c| c.kind == CredentialKind::Refresh)
+        .unwrap();
     assert_eq!(refresh.scopes, family.credential.scopes);
     assert_eq!(refresh.expires_at, family.connection.expires_at);
 }
@@ -146,11 +152,19 @@ fn a_repeat_gives_the_sealed_answer_and_gives_back_unneeded_slots() {
             _ => {}
         }
     }
-    let (changes, again) =
-        carry_out(Verdict::Repeat, &family, &presented, Some(minted()), moment(11));
+    let (changes, again) = carry_out(
+        Verdict::Repeat,
+        &family,
+        &presented,
+        Some(minted()),
+        moment(11),
+    );
     let again = again.ok().unwrap();
     assert_eq!(again.access.text(), granted.access.text());
-    assert_eq!(again.refresh.unwrap().text(), granted.refresh.unwrap().text());
+    assert_eq!(
+        again.refresh.unwrap().text(),
+        granted.refresh.unwrap().text()
+    );
     assert_eq!(again.expires_in, granted.expires_in - 10);
     assert_eq!(dropped(&changes), ["access slot", "refresh slot"]);
     assert_eq!(changes.len(), 1);
@@ -200,9 +214,19 @@ fn a_request_says_exactly_what_it_wants() {
         (good.replace("&code_verifier=v", ""), Code::InvalidRequest),
         (good.replace(&code, "icg_ac_x"), Code::InvalidGrant),
         (good.replace("icg_ac_", "icg_rt_"), Code::InvalidGrant),
-        (good.replace("authorization_code", "password"), Code::UnsupportedGrantType),
-        (format!("{good}&resource=https://other.example/mcp"), Code::InvalidTarget),
+        (
+            good.replace("authorization_code", "password"),
+            Code::UnsupportedGrantType,
+        ),
+        (
+            format!("{good}&resource=https://other.example/mcp"),
+            Code::InvalidTarget,
+        ),
     ] {
-        assert_eq!(parse(body.as_bytes(), &beta).err().map(|r| r.code), Some(expected), "{body}");
+        assert_eq!(
+            parse(body.as_bytes(), &beta).err().map(|r| r.code),
+            Some(expected),
+            "{body}"
+        );
     }
 }
