@@ -85,7 +85,7 @@ fn encode(
 fn typed(args: IDLArgs, types: &Types, method: &str) -> Result<IDLArgs, EncodeError> {
     let expects = || {
         format!(
-            "`{method}` takes {}; for example: {}",
+            "`{method}` takes {}; for example: {}.",
             example::types_text(&types.env, &types.list),
             example::examples(&types.env, &types.list)
         )

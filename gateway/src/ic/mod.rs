@@ -12,12 +12,12 @@ use std::{future::Future, time::Duration};
 use ic_agent::{Agent, agent::EnvelopeContent};
 use ic_transport_types::{Envelope, RejectResponse, TransportCallResponse};
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 use self::{
     boundary::{Boundary, Endpoint},
     certificate::{Certified, Status, Verifier},
 };
-use crate::config::Config;
 
 pub use canister::{CanisterId, CanisterIdError};
 pub use error::IcError;
@@ -63,24 +63,25 @@ pub struct Ic {
 }
 
 impl Ic {
-    /// Connects to nothing yet.
+    /// The Internet Computer behind a boundary node's URL; certificates must chain to `root_key` (DER), or to
+    /// mainnet's when there is none. Connects to nothing yet.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(config: &Config) -> Result<Ic, IcError> {
+    pub fn new(url: &Url, root_key: Option<&[u8]>) -> Result<Ic, IcError> {
         let http = boundary::http_client()?;
         let agent = Agent::builder()
-            .with_url(config.ic_url.as_str())
+            .with_url(url.as_str())
             .with_http_client(http.clone())
             .with_max_concurrent_requests(MAX_REQUESTS)
             .with_max_response_body_size(MAX_ANSWER)
             .build()
             .map_err(IcError::from)?;
-        if let Some(root_key) = &config.root_key {
-            agent.set_root_key(root_key.clone());
+        if let Some(root_key) = root_key {
+            agent.set_root_key(root_key.to_vec());
         }
         Ok(Ic {
-            boundary: Boundary::new(http, config.ic_url.clone()),
+            boundary: Boundary::new(http, url.clone()),
             verifier: Verifier::new(agent.clone()),
             agent,
         })

@@ -9,6 +9,8 @@ mod identity;
 mod interface;
 mod origin;
 mod server;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::sync::Arc;
@@ -57,14 +59,18 @@ impl Mcp {
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
     ) -> Result<Mcp, McpError> {
-        let ic = Arc::new(Ic::new(config)?);
+        let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
+        Ok(Self::over(Arc::new(ic), signer, ended, config.dev))
+    }
+
+    fn over(ic: Arc<Ic>, signer: SignerClient, ended: Arc<dyn ConnectionEnd>, dev: bool) -> Mcp {
         let server = Server::new(Catalog::new(Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
             passed: call::PassedInterfaces::new(),
             ic,
             signer,
             ended,
-            dev: config.dev,
+            dev,
         }));
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
@@ -73,13 +79,13 @@ impl Mcp {
             // Host and Origin are checked before a request comes this far.
             .disable_allowed_hosts()
             .disable_allowed_origins();
-        Ok(Mcp {
+        Mcp {
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
                 transport,
             ),
-        })
+        }
     }
 
     /// Answers one request whose bearer token was checked. Dropping the future, or the body of the answer, cancels
