@@ -1,0 +1,12 @@
+//! The devnet from outside: an unmodified agent, hand-made envelopes, and plain HTTP.
+
+#![forbid(unsafe_code)]
+// A test that cannot go on should stop where it stands.
+#![allow(clippy::unwrap_used)]
+
+mod agent;
+mod control;
+mod envelopes;
+mod internet_identity;
+mod network;
+mod page;
