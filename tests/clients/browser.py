@@ -16,7 +16,6 @@ import sys
 import urllib.parse
 import urllib.request
 
-REFUSALS = ("deny", "refuse", "cancel", "no")
 TIMEOUT_SECONDS = 30
 
 
@@ -38,8 +37,7 @@ class Form(html.parser.HTMLParser):
         kind = attribute.get("type") or ("submit" if tag == "button" else "text")
         field = (attribute.get("name"), attribute.get("value") or "")
         if kind == "submit":
-            if self.button is None and field[1] not in REFUSALS:
-                self.button = field
+            self.button = self.button or field
         elif field[0] and (kind not in ("checkbox", "radio") or "checked" in attribute):
             self.fields.append(field)
 

@@ -3,7 +3,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    forms::{Form, forms},
+    forms::{Form, forms, link},
     http_client,
 };
 
@@ -66,6 +66,16 @@ impl Page {
             .unwrap_or_else(|error| panic!("{}: {error}: {}: {}", self.url, self.status, self.body))
     }
 
+    /// Where the link with this text leads.
+    ///
+    /// # Panics
+    /// When there is no such link.
+    pub fn link(&self, text: &str) -> Url {
+        let href = link(&self.body, text);
+        let href = href.unwrap_or_else(|| panic!("no link {text} on {}:\n{}", self.url, self.body));
+        self.url.join(&href).expect("a link's address")
+    }
+
     fn form(&self) -> Form {
         forms(&self.body)
             .into_iter()
@@ -100,32 +110,19 @@ impl Browser {
         self.send(url, builder).await
     }
 
-    /// Submits the page's form with its first button that does not refuse.
-    pub async fn submit(&mut self, page: &Page) -> Page {
-        self.submit_with(page, |(_, value)| {
-            !["deny", "refuse", "cancel", "no"].contains(&value.as_str())
-        })
-        .await
-    }
-
-    /// Submits the page's form with the first button of the person's liking.
+    /// Submits the page's form with its first button.
     ///
     /// # Panics
-    /// When there is no such button.
-    pub async fn submit_with(
-        &mut self,
-        page: &Page,
-        choice: impl Fn(&(String, String)) -> bool,
-    ) -> Page {
+    /// When the page has no form.
+    pub async fn submit(&mut self, page: &Page) -> Page {
         let form = page.form();
-        let button = form.buttons.iter().find(|button| choice(button));
-        let button = button
-            .unwrap_or_else(|| panic!("no such button in {form:?}"))
-            .clone();
         let mut fields = form.fields.clone();
-        if !button.0.is_empty() {
-            fields.push(button);
-        }
+        fields.extend(
+            form.buttons
+                .first()
+                .filter(|(name, _)| !name.is_empty())
+                .cloned(),
+        );
         let target = if form.action.is_empty() {
             page.url.clone()
         } else {

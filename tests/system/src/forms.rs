@@ -1,4 +1,4 @@
-//! Reads the forms of a page as far as a person without a screen needs it: action, fields, buttons.
+//! Reads a page as far as a person without a screen needs it: forms with their fields and buttons, links.
 
 /// A form of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub(crate) fn forms(html: &str) -> Vec<Form> {
         }
     }
     forms
+}
+
+/// Where the link with this text leads.
+pub(crate) fn link(html: &str, text: &str) -> Option<String> {
+    let end = html.find(&format!(">{text}</a>"))?;
+    let start = html[..end].rfind("<a ")?;
+    let tag = tags(&html[start..=end]);
+    tag.first()?.attribute("href")
 }
 
 struct Tag {
@@ -180,5 +188,12 @@ mod tests {
                 buttons: vec![pair("decision", "allow")],
             }]
         );
+    }
+
+    #[test]
+    fn a_link_is_found_by_its_text() {
+        let page = r#"<a href="/home">Home</a> <a class="x" href="/no?a=1&amp;b=2" rel=y>Deny</a>"#;
+        assert_eq!(link(page, "Deny").as_deref(), Some("/no?a=1&b=2"));
+        assert_eq!(link(page, "Allow"), None);
     }
 }

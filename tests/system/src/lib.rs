@@ -30,7 +30,7 @@ pub use ports::free_port;
 pub use process::{Process, Spawn};
 pub use signer::Signer;
 pub use stack::{Instance, Stack};
-pub use wait::{START_BOUND, until};
+pub use wait::{START_BOUND, until, until_every};
 
 /// A plain HTTP client that follows no redirect, for requests whose status and headers are the point.
 pub fn http_client() -> reqwest::Client {

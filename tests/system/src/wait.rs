@@ -12,7 +12,23 @@ const PERIOD: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// When the bound passes; the message says what was waited for.
-pub async fn until<T, F>(what: &str, bound: Duration, mut condition: impl FnMut() -> F) -> T
+pub async fn until<T, F>(what: &str, bound: Duration, condition: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    until_every(PERIOD, what, bound, condition).await
+}
+
+/// The same, with a period of the caller's for a condition that costs something.
+///
+/// # Panics
+/// When the bound passes; the message says what was waited for.
+pub async fn until_every<T, F>(
+    period: Duration,
+    what: &str,
+    bound: Duration,
+    mut condition: impl FnMut() -> F,
+) -> T
 where
     F: Future<Output = Option<T>>,
 {
@@ -22,6 +38,6 @@ where
             return value;
         }
         assert!(Instant::now() < end, "waited {bound:?} in vain for {what}");
-        tokio::time::sleep(PERIOD).await;
+        tokio::time::sleep(period).await;
     }
 }

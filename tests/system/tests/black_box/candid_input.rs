@@ -238,8 +238,8 @@ async fn every_candid_type_comes_back_as_it_went() {
     }
 }
 
-/// The most of a reply that a tool result may hold.
-const SHOWN: usize = 4_000_000;
+/// The most characters of a reply that clients take.
+const SHOWN: usize = 150_000;
 
 #[tokio::test]
 async fn hostile_replies_are_shown_or_refused_but_never_fatal() {

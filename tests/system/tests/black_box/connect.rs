@@ -186,12 +186,7 @@ async fn a_refused_consent_goes_back_to_the_client() {
     let client = client(&stack).await;
     let mut browser = Browser::new();
     let page = browser.get(&client.authorization().url).await;
-    let answer = browser
-        .submit_with(&page, |(_, value)| {
-            ["deny", "refuse", "cancel", "no"].contains(&value.as_str())
-        })
-        .await;
-    let redirect = answer.redirect();
+    let redirect = page.link("Deny");
     let query: std::collections::BTreeMap<_, _> = redirect.query_pairs().into_owned().collect();
     assert_eq!(query["error"], "access_denied");
     assert_eq!(query["state"], "client state & more");
