@@ -117,21 +117,9 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let config = Config {
             public_url: PublicUrl::parse(ORIGIN).unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
             instances: instances(ORIGIN),
-            ic_url: "http://127.0.0.1:1".parse().unwrap(),
-            root_key: None,
-            signer: Link {
-                endpoint: Endpoint::Unix(PathBuf::from("unused")),
-                ca: PathBuf::new(),
-                cert: PathBuf::new(),
-                key: PathBuf::new(),
-            },
             state_dir: directory.path().join("state"),
-            redirect_prefixes: Vec::new(),
-            clients_file: None,
-            dev: false,
+            ..crate::edge::tests::config()
         };
         let signer = Double::start().await;
         let oauth = Oauth::open(&config, signer.client.clone()).await.unwrap();
