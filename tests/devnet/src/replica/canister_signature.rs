@@ -245,10 +245,8 @@ mod tests {
         let ledger = canister_id(2);
         let tree = tree_with(b"message");
         let data = StateTree::branch([("certified_data", StateTree::leaf(tree.digest()))]);
-        let state = StateTree::branch([(
-            "canister",
-            StateTree::branch([(ledger.as_slice(), data)]),
-        )]);
+        let state =
+            StateTree::branch([("canister", StateTree::branch([(ledger.as_slice(), data)]))]);
         for ranges in [Ranges::Flat, Ranges::Sharded] {
             let certificate = network.certify(
                 Host::Application,
