@@ -1,10 +1,9 @@
 //! A whole authorization server over the signer double, driven by plain requests as a client and a browser would.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use icgate_proto::{Endpoint, Link};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
