@@ -1,5 +1,9 @@
 //! A signer against a local Internet Computer and Internet Identity, both in this process.
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary uses a part of this"
+)]
 
 use std::{
     sync::{
