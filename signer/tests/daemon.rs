@@ -1,4 +1,5 @@
 //! The daemon as an operator runs it.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 #[path = "support/link.rs"]
 mod link;

@@ -1,4 +1,5 @@
 //! The signer over its real link: mutual TLS, roles, errors, and the signing stream.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 #[path = "support/link.rs"]
 mod link;

@@ -1,4 +1,5 @@
 //! Acting as a user: from Internet Identity's chain to requests that the Internet Computer accepts.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 

@@ -2,7 +2,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "every test binary uses a part of this"
+    clippy::unwrap_used,
+    reason = "test code; every test binary uses a part of this"
 )]
 
 use std::{path::Path, process::Command, sync::Arc};
