@@ -150,9 +150,9 @@ impl Connection {
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
                     debug!(address = %self.address, %error, "not a request");
-                    return bridge::refuse_header(self, session, unreadable(&error)).await;
+                    return bridge::refuse(self, session, unreadable(&error)).await;
                 }
-                Err(_) => return bridge::refuse_header(self, session, Refusal::TooSlow).await,
+                Err(_) => return bridge::refuse(self, session, Refusal::TooSlow).await,
             }
             let Some(reusable) = bridge::exchange(self, session).await else {
                 return;

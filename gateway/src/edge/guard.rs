@@ -14,8 +14,8 @@
 use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
-use serde_json::json;
 
+use super::refusal::Refusal;
 use crate::{
     body::{self, Response},
     config::Config,
@@ -129,10 +129,7 @@ impl Guard {
         if named.is_some_and(|named| self.is_ours(named)) {
             return Ok(());
         }
-        Err(refusal(
-            "host_not_allowed",
-            "This server does not go by that name. Use the address it was announced with.",
-        ))
+        Err(Box::new(Refusal::Host.response()))
     }
 
     fn is_ours(&self, authority: &str) -> bool {
@@ -158,10 +155,7 @@ impl Guard {
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
             (Some(origin), None) if self.allows(origin) => Ok(()),
-            _ => Err(refusal(
-                "origin_not_allowed",
-                "Pages of this origin may not call the MCP endpoint. Ask the operator to allow the origin.",
-            )),
+            _ => Err(Box::new(Refusal::Origin.response())),
         }
     }
 
@@ -217,17 +211,6 @@ impl Guard {
         }
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
     }
-}
-
-fn refusal(error: &str, description: &str) -> Box<Response> {
-    let text = json!({ "error": error, "error_description": description }).to_string();
-    let mut response = Response::new(body::full(text));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    Box::new(response)
 }
 
 #[cfg(test)]
