@@ -11,8 +11,6 @@
 //! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin. Everything else
 //! is pages for people, which no foreign script may read.
 
-use std::net::SocketAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
 
 use super::refusal::Refusal;
@@ -84,8 +82,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `bound` is the address the edge listens on, whose port loopback names may carry as well.
-    pub fn new(config: &Config, bound: SocketAddr) -> Self {
+    /// The rules for this configuration. Loopback names may carry the public port or the one listened on.
+    pub fn new(config: &Config) -> Self {
         let public = &config.public_url;
         let default_port = if public.is_https() { 443 } else { 80 };
         let public_port = public
@@ -98,7 +96,7 @@ impl Guard {
         let hosts = if loopback {
             LOOPBACK_NAMES
                 .iter()
-                .map(|name| ((*name).to_owned(), vec![public_port, bound.port()]))
+                .map(|name| ((*name).to_owned(), vec![public_port, config.listen.port()]))
                 .collect()
         } else {
             // Behind a proxy or a port mapping, Host may come without the public port.
@@ -221,9 +219,10 @@ mod tests {
         let config = Config {
             public_url: PublicUrl::parse(public_url).unwrap(),
             allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            listen: "127.0.0.1:8111".parse().unwrap(),
             ..crate::edge::tests::config()
         };
-        Guard::new(&config, "127.0.0.1:8111".parse().unwrap())
+        Guard::new(&config)
     }
 
     fn host(guard: &Guard, host: &str) -> bool {
