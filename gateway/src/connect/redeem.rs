@@ -13,7 +13,7 @@ use crate::{
     },
     scope::{Scope, Scopes},
     store::{
-        Digest, Moment,
+        Digest, Moment, StoreError,
         records::{
             Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
             PendingConnect,
@@ -144,7 +144,7 @@ fn same_browser(
     Cookie::connect(instance, &connect.state)
         .read(headers)
         .and_then(|text| Credential::parse(Prefix::ConnectCookie, text))
-        .filter(|cookie| cookie.digest() == connect.cookie)
+        .filter(|cookie| cookie.digest().matches(&connect.cookie))
         .ok_or_else(|| {
             Failure::new(
                 "This sign-in was started in a different browser. Start the connection again from your app and \
@@ -394,7 +394,7 @@ fn too_late() -> Failure {
     )
 }
 
-fn store_failed(error: crate::store::StoreError) -> Failure {
+fn store_failed(error: StoreError) -> Failure {
     Failure::later(Refusal::from(error).description)
 }
 

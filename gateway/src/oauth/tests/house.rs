@@ -1,6 +1,6 @@
 //! A whole authorization server over the signer double, driven by plain requests as a client and a browser would.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -108,13 +108,13 @@ pub(crate) struct AtIdentity {
 pub(crate) struct House {
     pub(crate) oauth: Oauth,
     pub(crate) signer: Double,
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Arc<TempDir>,
     config: Config,
 }
 
 impl House {
     pub(crate) async fn open() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         let config = Config {
             public_url: PublicUrl::parse(ORIGIN).unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -140,6 +140,31 @@ impl House {
             signer,
             directory,
             config,
+        }
+    }
+
+    /// What a process finds that starts on the files as they are right now, as after kill -9.
+    pub(crate) async fn killed(&mut self) {
+        let copy = self.directory.path().join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        for entry in std::fs::read_dir(&self.config.state_dir).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+        self.config.state_dir = copy;
+        self.restart().await;
+    }
+
+    /// A second process on the same files.
+    pub(crate) async fn twin(&self) -> House {
+        let oauth = Oauth::open(&self.config, self.signer.client.clone())
+            .await
+            .unwrap();
+        House {
+            oauth,
+            signer: self.signer.clone(),
+            directory: Arc::clone(&self.directory),
+            config: self.config.clone(),
         }
     }
 
