@@ -173,6 +173,11 @@ async fn fixation_with_a_foreign_browser_is_refused() {
         .await;
     let answer = house.redeem(Beta, &victim, &away.state, "good").await;
     assert!(answer.error().contains("different browser"));
+    // Nor does a cookie of the right name with a value of the victim's own.
+    let mut victim = attacker.clone();
+    victim.spoil();
+    let answer = house.redeem(Beta, &victim, &away.state, "good").await;
+    assert!(answer.error().contains("different browser"));
     assert_eq!(house.signer.calls("complete"), 0);
 }
 

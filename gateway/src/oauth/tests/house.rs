@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     connection::Authorized,
     instance::{Instance, InstanceName, PublicUrl},
-    oauth::Oauth,
+    oauth::{Credential, Oauth, Prefix},
 };
 
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
@@ -85,6 +85,17 @@ impl Browser {
             let pair = value.to_str().unwrap().split(';').next().unwrap();
             let (name, value) = pair.split_once('=').unwrap();
             self.0.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Gives every connect cookie another value of the same form.
+    pub(crate) fn spoil(&mut self) {
+        for value in self
+            .0
+            .values_mut()
+            .filter(|value| value.starts_with("icg_cc_"))
+        {
+            *value = Credential::mint(Prefix::ConnectCookie).text().to_string();
         }
     }
 
