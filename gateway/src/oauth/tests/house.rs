@@ -1,10 +1,9 @@
 //! A whole authorization server over the signer double, driven by plain requests as a client and a browser would.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use icgate_proto::{Endpoint, Link};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -128,21 +127,9 @@ impl House {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let config = Config {
             public_url: PublicUrl::parse(ORIGIN).unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
             instances: instances(ORIGIN),
-            ic_url: "http://127.0.0.1:1".parse().unwrap(),
-            root_key: None,
-            signer: Link {
-                endpoint: Endpoint::Unix(PathBuf::from("unused")),
-                ca: PathBuf::new(),
-                cert: PathBuf::new(),
-                key: PathBuf::new(),
-            },
             state_dir: directory.path().join("state"),
-            redirect_prefixes: Vec::new(),
-            clients_file: None,
-            dev: false,
+            ..crate::edge::tests::config()
         };
         let signer = Double::start().await;
         let oauth = Oauth::open(&config, signer.client.clone()).await.unwrap();

@@ -1,0 +1,439 @@
+//! Which Host, which Origin, and what browsers are told (CORS).
+//!
+//! **Host**, on every request: only this server's own names. A page whose name was rebound to our address still
+//! sends its own name, so it is refused here; that is the defence against DNS rebinding.
+//!
+//! **Origin**, on the MCP endpoints (the MCP transport requires it): absent is fine, since only browsers send
+//! it; our own origin, the configured ones and, while we are on loopback, other loopback origins (a developer's
+//! inspector on another port) are allowed. Every other one, `null` included, is refused.
+//!
+//! **CORS**: metadata and the token, registration and revocation endpoints are made for scripts of any origin;
+//! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin. Everything else
+//! is pages for people, which no foreign script may read.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
+use serde_json::json;
+
+use crate::{
+    body::{self, Response},
+    config::Config,
+    instance::{InstanceName, PublicUrl},
+};
+
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id",
+);
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("www-authenticate, mcp-session-id");
+const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("600");
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+const PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+const ASKS_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-request-private-network");
+
+/// Whose scripts a path is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// An MCP endpoint: scripts of allowed origins.
+    Mcp,
+    /// Metadata, token, registration, revocation: scripts of any origin.
+    Open,
+    /// Pages for people: no foreign script.
+    Own,
+}
+
+impl Reach {
+    /// The reach of a path.
+    pub fn of(path: &str) -> Reach {
+        let well_known = |rest: &str| rest.starts_with("/.well-known/");
+        if well_known(path) {
+            // Named apart, since Internet Identity's pages read it from their own origin.
+            return Reach::Open;
+        }
+        for name in InstanceName::ALL {
+            if let Some(rest) = path.strip_prefix(name.mcp_path()) {
+                if rest.is_empty() || rest == "/" {
+                    return Reach::Mcp;
+                }
+                if well_known(rest) {
+                    return Reach::Open;
+                }
+            }
+            if let Some(rest) = path.strip_prefix(name.prefix()) {
+                let endpoint = rest.strip_prefix("/oauth").unwrap_or(rest);
+                if well_known(rest) || matches!(endpoint, "/token" | "/register" | "/revoke") {
+                    return Reach::Open;
+                }
+            }
+        }
+        Reach::Own
+    }
+}
+
+/// The rules, made once from the configuration.
+#[derive(Debug)]
+pub struct Guard {
+    /// Hosts with the ports they may name.
+    hosts: Vec<(String, Vec<u16>)>,
+    default_port: u16,
+    origins: Vec<String>,
+    loopback: bool,
+}
+
+impl Guard {
+    /// `bound` is the address the edge listens on, whose port loopback names may carry as well.
+    pub fn new(config: &Config, bound: SocketAddr) -> Self {
+        let public = &config.public_url;
+        let default_port = if public.is_https() { 443 } else { 80 };
+        let public_port = public
+            .authority()
+            .parse::<Authority>()
+            .ok()
+            .and_then(|authority| authority.port_u16())
+            .unwrap_or(default_port);
+        let loopback = public.is_loopback();
+        let hosts = if loopback {
+            LOOPBACK_NAMES
+                .iter()
+                .map(|name| ((*name).to_owned(), vec![public_port, bound.port()]))
+                .collect()
+        } else {
+            // Behind a proxy or a port mapping, Host may come without the public port.
+            vec![(public.host(), vec![public_port, default_port])]
+        };
+        let mut origins = config.allowed_origins.clone();
+        origins.push(public.as_str().to_owned());
+        Self {
+            hosts,
+            default_port,
+            origins,
+            loopback,
+        }
+    }
+
+    /// Whether the request names this server: `:authority` or the absolute target if there is one, Host
+    /// otherwise (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
+    ///
+    /// # Errors
+    /// The finished answer, 403.
+    pub fn host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response>> {
+        let named = match uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok()),
+        };
+        if named.is_some_and(|named| self.is_ours(named)) {
+            return Ok(());
+        }
+        Err(refusal(
+            "host_not_allowed",
+            "This server does not go by that name. Use the address it was announced with.",
+        ))
+    }
+
+    fn is_ours(&self, authority: &str) -> bool {
+        let (host, port) = match authority.rsplit_once(':') {
+            // The last colon of a bare IPv6 address is not before a port.
+            Some((host, port)) if !port.ends_with(']') => match port.parse() {
+                Ok(port) => (host, port),
+                Err(_) => return false,
+            },
+            _ => (authority, self.default_port),
+        };
+        self.hosts
+            .iter()
+            .any(|(known, ports)| known.eq_ignore_ascii_case(host) && ports.contains(&port))
+    }
+
+    /// Whether a script of the request's origin may call an MCP endpoint.
+    ///
+    /// # Errors
+    /// The finished answer, 403.
+    pub fn origin(&self, headers: &HeaderMap) -> Result<(), Box<Response>> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => Ok(()),
+            (Some(origin), None) if self.allows(origin) => Ok(()),
+            _ => Err(refusal(
+                "origin_not_allowed",
+                "Pages of this origin may not call the MCP endpoint. Ask the operator to allow the origin.",
+            )),
+        }
+    }
+
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        self.origins.iter().any(|known| known == origin)
+            || (self.loopback && PublicUrl::parse(origin).is_ok_and(|parsed| parsed.is_loopback()))
+    }
+
+    /// The answer to a CORS preflight (Fetch standard, section 3.2.2): to be given before authentication, since
+    /// browsers send none with it. None when the request is not one, or the path is for our own pages.
+    pub fn preflight(
+        &self,
+        reach: Reach,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Option<Response> {
+        let asked = method == Method::OPTIONS
+            && reach != Reach::Own
+            && headers.contains_key(header::ORIGIN)
+            && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        if !asked {
+            return None;
+        }
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let answer = response.headers_mut();
+        answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+        answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        answer.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+        if headers.contains_key(ASKS_PRIVATE_NETWORK) {
+            answer.insert(PRIVATE_NETWORK, HeaderValue::from_static("true"));
+        }
+        self.share(reach, headers.get(header::ORIGIN), response.headers_mut());
+        Some(response)
+    }
+
+    /// Lets scripts of the asking `origin` read an answer, where the path is for them. Error answers need it
+    /// just as well: a client reads the challenge of a 401.
+    pub fn share(&self, reach: Reach, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+        let Some(origin) = origin else { return };
+        match reach {
+            Reach::Open => {
+                answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+            }
+            Reach::Mcp if self.allows(origin) => {
+                answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                answer.append(header::VARY, HeaderValue::from_static("Origin"));
+            }
+            Reach::Mcp | Reach::Own => return,
+        }
+        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+    }
+}
+
+fn refusal(error: &str, description: &str) -> Box<Response> {
+    let text = json!({ "error": error, "error_description": description }).to_string();
+    let mut response = Response::new(body::full(text));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Box::new(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(public_url: &str, origins: &[&str]) -> Guard {
+        let config = Config {
+            public_url: PublicUrl::parse(public_url).unwrap(),
+            allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            ..crate::edge::tests::config()
+        };
+        Guard::new(&config, "127.0.0.1:8111".parse().unwrap())
+    }
+
+    fn host(guard: &Guard, host: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        guard.host(&Uri::from_static("/mcp"), &headers).is_ok()
+    }
+
+    fn origin(guard: &Guard, origin: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, origin.parse().unwrap());
+        guard.origin(&headers).is_ok()
+    }
+
+    #[test]
+    fn on_loopback_every_loopback_name_with_our_port_is_ours() {
+        let guard = guard("http://127.0.0.1:8000", &[]);
+        for ours in [
+            "127.0.0.1:8000",
+            "localhost:8000",
+            "LocalHost:8111",
+            "[::1]:8000",
+        ] {
+            assert!(host(&guard, ours), "{ours}");
+        }
+        for foreign in [
+            "evil.example:8000",
+            "localhost",
+            "localhost:80",
+            "127.0.0.1:9",
+            "127.0.0.1.evil.example:8000",
+            "localhost:8000:8000",
+            "[::1]",
+            "",
+            ":8000",
+            "localhost:",
+            "::1",
+            "2130706433:8000",
+        ] {
+            assert!(!host(&guard, foreign), "{foreign}");
+        }
+        assert!(
+            guard
+                .host(&Uri::from_static("/"), &HeaderMap::new())
+                .is_err()
+        );
+        let absolute = Uri::from_static("http://evil.example:8000/mcp");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "127.0.0.1:8000".parse().unwrap());
+        assert!(guard.host(&absolute, &headers).is_err());
+    }
+
+    #[test]
+    fn in_public_only_the_public_name_is_ours() {
+        let guard = guard("https://gate.example", &[]);
+        assert!(host(&guard, "gate.example") && host(&guard, "gate.example:443"));
+        assert!(!host(&guard, "127.0.0.1:8111") && !host(&guard, "gate.example:80"));
+        let ported = self::guard("https://gate.example:8443", &[]);
+        assert!(host(&ported, "gate.example:8443") && host(&ported, "gate.example"));
+    }
+
+    #[test]
+    fn only_allowed_origins_call_mcp() {
+        let local = guard("http://127.0.0.1:8000", &["https://app.example"]);
+        for allowed in [
+            "http://127.0.0.1:8000",
+            "http://localhost:6274",
+            "https://localhost",
+            "https://app.example",
+        ] {
+            assert!(origin(&local, allowed), "{allowed}");
+        }
+        for refused in [
+            "null",
+            "http://evil.example",
+            "http://localhost.evil.example",
+            "http://app.example",
+            "https://app.example:8443",
+            "",
+            "http://127.0.0.1:8000, http://evil.example",
+        ] {
+            assert!(!origin(&local, refused), "{refused}");
+        }
+        let public = guard("https://gate.example", &[]);
+        assert!(origin(&public, "https://gate.example"));
+        assert!(
+            !origin(&public, "http://localhost:6274") && !origin(&public, "http://gate.example")
+        );
+        assert!(public.origin(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn paths_have_their_reach() {
+        for path in ["/mcp", "/mcp-prod", "/mcp/"] {
+            assert_eq!(Reach::of(path), Reach::Mcp, "{path}");
+        }
+        for path in [
+            "/.well-known/ii-auth-callbacks",
+            "/.well-known/oauth-protected-resource/mcp-prod",
+            "/prod/.well-known/openid-configuration",
+            "/mcp/.well-known/oauth-protected-resource",
+            "/oauth/token",
+            "/prod/oauth/register",
+            "/oauth/revoke",
+            "/token",
+            "/register",
+        ] {
+            assert_eq!(Reach::of(path), Reach::Open, "{path}");
+        }
+        for path in [
+            "/",
+            "/oauth/authorize",
+            "/oauth/connect/redeem",
+            "/prod/oauth/connect/callback",
+            "/mcpx",
+            "/healthz",
+            "/oauth/token/x",
+        ] {
+            assert_eq!(Reach::of(path), Reach::Own, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_preflight_is_answered_for_those_whom_the_path_is_for() {
+        let guard = guard("http://127.0.0.1:8000", &[]);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, "http://localhost:6274".parse().unwrap());
+        assert!(
+            guard
+                .preflight(Reach::Mcp, &Method::OPTIONS, &headers)
+                .is_none()
+        );
+        headers.insert(
+            header::ACCESS_CONTROL_REQUEST_METHOD,
+            "POST".parse().unwrap(),
+        );
+        assert!(
+            guard
+                .preflight(Reach::Own, &Method::OPTIONS, &headers)
+                .is_none()
+        );
+        assert!(
+            guard
+                .preflight(Reach::Mcp, &Method::POST, &headers)
+                .is_none()
+        );
+
+        let mcp = guard
+            .preflight(Reach::Mcp, &Method::OPTIONS, &headers)
+            .unwrap();
+        assert_eq!(mcp.status(), StatusCode::NO_CONTENT);
+        assert_eq!(
+            mcp.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN],
+            "http://localhost:6274"
+        );
+        assert!(
+            mcp.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS]
+                .to_str()
+                .unwrap()
+                .contains("authorization")
+        );
+
+        headers.insert(header::ORIGIN, "https://elsewhere.example".parse().unwrap());
+        let open = guard
+            .preflight(Reach::Open, &Method::OPTIONS, &headers)
+            .unwrap();
+        assert_eq!(open.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        let foreign = guard
+            .preflight(Reach::Mcp, &Method::OPTIONS, &headers)
+            .unwrap();
+        assert!(
+            !foreign
+                .headers()
+                .contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+        );
+    }
+
+    #[test]
+    fn answers_are_shared_with_the_asking_origin_only() {
+        let guard = guard("http://127.0.0.1:8000", &[]);
+        let asking = HeaderValue::from_static("http://localhost:6274");
+        let mut answer = HeaderMap::new();
+        guard.share(Reach::Mcp, Some(&asking), &mut answer);
+        assert_eq!(answer[header::ACCESS_CONTROL_ALLOW_ORIGIN], asking);
+        assert_eq!(answer[header::VARY], "Origin");
+        assert_eq!(
+            answer[header::ACCESS_CONTROL_EXPOSE_HEADERS],
+            EXPOSED_HEADERS
+        );
+
+        let mut page = HeaderMap::new();
+        guard.share(Reach::Own, Some(&asking), &mut page);
+        guard.share(Reach::Open, None, &mut page);
+        assert!(page.is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! What the edge itself answers: the status its standard names and one small JSON body.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::body::{self, Response};
+
+/// Why a request does not reach the handler, or the handler's answer does not reach the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// RFC 9112 section 3 and RFC 9113 section 8.1.1: not a request.
+    Malformed,
+    /// Plain HTTP from somewhere it is not served to.
+    PlainHttp,
+    /// CONNECT, which only proxies serve.
+    Method,
+    /// RFC 9110 section 15.5.9.
+    TooSlow,
+    /// RFC 9110 section 15.5.14.
+    BodyTooLarge,
+    /// RFC 9110 section 15.5.18.
+    Expectation,
+    /// RFC 6585 section 5.
+    HeaderTooLarge,
+    /// The handler failed.
+    Failed,
+    /// The handler needed too long.
+    Overdue,
+}
+
+impl Refusal {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Refusal::Malformed => StatusCode::BAD_REQUEST,
+            Refusal::PlainHttp => StatusCode::FORBIDDEN,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
+            Refusal::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Refusal::Overdue => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Refusal::Malformed => ("bad_request", "This is not a well-formed HTTP request."),
+            Refusal::PlainHttp => ("https_required", "Use https to reach this server."),
+            Refusal::Method => ("method_not_allowed", "This server is not a proxy."),
+            Refusal::TooSlow => (
+                "request_timeout",
+                "The request did not arrive in time. Send it again.",
+            ),
+            Refusal::BodyTooLarge => (
+                "content_too_large",
+                "The request body is larger than this server takes.",
+            ),
+            Refusal::Expectation => (
+                "expectation_failed",
+                "Only `Expect: 100-continue` is understood.",
+            ),
+            Refusal::HeaderTooLarge => (
+                "header_too_large",
+                "The request header is larger than this server takes.",
+            ),
+            Refusal::Failed => ("internal_error", "The server failed to answer. Try again."),
+            Refusal::Overdue => (
+                "timeout",
+                "The server could not answer in time. Try again later.",
+            ),
+        }
+    }
+
+    pub(super) fn body(self) -> Bytes {
+        let (error, description) = self.text();
+        json!({ "error": error, "error_description": description })
+            .to_string()
+            .into()
+    }
+
+    pub(super) fn response(self) -> Response {
+        let mut response = Response::new(body::full(self.body()));
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if self == Refusal::Method {
+            response.headers_mut().insert(
+                header::ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"),
+            );
+        }
+        response
+    }
+
+    /// The whole answer for a connection on which no request could be read.
+    pub(super) fn http1(self) -> Vec<u8> {
+        let body = self.body();
+        let status = self.status();
+        let mut answer = format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default(),
+            body.len(),
+        )
+        .into_bytes();
+        answer.extend_from_slice(&body);
+        answer
+    }
+}

@@ -1,0 +1,21 @@
+//! Connections: one client's authorized link to one user at one instance. Begun before the user signs in, completed
+//! with Internet Identity's delegation chain, opened by the secrets of its credentials, and ended once.
+
+mod begin;
+mod ceiling;
+mod complete;
+mod end;
+mod id;
+mod open;
+mod renewal;
+mod sign;
+mod slots;
+
+pub use begin::{Begun, NewSlot};
+pub use ceiling::{AccessLevel, Ceiling, Scopes};
+pub use complete::Completed;
+pub(crate) use complete::Completing;
+pub use end::Described;
+pub use id::ConnectionId;
+pub(crate) use open::{OpenConnection, OpenConnections};
+pub use sign::{AccountChoice, AccountName, SignRequest, Signed, Warm};

@@ -1,0 +1,249 @@
+use sqlx::Row;
+
+use super::{
+    ConnectionRecord, GrantKeyRecord, GrantRecord, SlotRecord, Store, StoreError, Tables, place,
+    time,
+};
+use crate::clock::Nanos;
+
+/// A connection about to begin, with its grant, its first slot and its sealed session key.
+pub struct NewConnection<'a> {
+    /// The connection's id.
+    pub id: &'a str,
+    /// The connection.
+    pub connection: &'a ConnectionRecord,
+    /// The grant's id.
+    pub grant_id: &'a str,
+    /// The grant, still pending.
+    pub grant: &'a GrantRecord,
+    /// The session key sealed to the connection.
+    pub grant_key: &'a GrantKeyRecord,
+    /// The first slot's id.
+    pub slot_id: &'a str,
+    /// The first slot.
+    pub slot: &'a SlotRecord,
+    /// Now.
+    pub created_at: Nanos,
+}
+
+/// A slot about to be added.
+pub struct NewSlotRow {
+    /// Its id.
+    pub id: String,
+    /// The slot.
+    pub record: SlotRecord,
+}
+
+/// A connection as one of its slots finds it.
+pub struct Opened {
+    /// The connection.
+    pub connection: ConnectionRecord,
+    /// The slot.
+    pub slot: SlotRecord,
+    /// The grant's id.
+    pub grant_id: String,
+    /// The grant the connection points to.
+    pub grant: GrantRecord,
+    /// The grant's session key; absent once the grant has ended.
+    pub grant_key: Option<GrantKeyRecord>,
+}
+
+/// Pending connections that made room for a new one.
+pub type Evicted = Vec<String>;
+
+impl Store {
+    /// Makes a connection durable. When more than `pending_cap` are pending, the oldest pending ones go.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(
+        &self,
+        new: NewConnection<'_>,
+        pending_cap: u32,
+    ) -> Result<Evicted, StoreError> {
+        let outer = &self.outer;
+        let connection = outer.seal(place(Tables::CONNECTIONS, &[new.id]), new.connection)?;
+        let grant = outer.seal(place(Tables::GRANTS, &[new.grant_id]), new.grant)?;
+        let grant_key = outer.seal(
+            place(Tables::GRANT_KEYS, &[new.grant_id, new.id]),
+            new.grant_key,
+        )?;
+        let slot = outer.seal(place(Tables::SLOTS, &[new.id, new.slot_id]), new.slot)?;
+
+        let mut tx = self.write().await?;
+        let evicted = sqlx::query(
+            "SELECT id FROM connections WHERE pending = 1 ORDER BY created_at DESC, id LIMIT -1 OFFSET ?",
+        )
+        .bind(i64::from(pending_cap.saturating_sub(1)))
+        .fetch_all(&mut *tx)
+        .await?
+        .iter()
+        .map(|row| row.try_get("id"))
+        .collect::<Result<Vec<String>, _>>()?;
+        for id in &evicted {
+            delete(&mut tx, id).await?;
+        }
+        sqlx::query("INSERT INTO grants (id, user_id, record) VALUES (?, NULL, ?)")
+            .bind(new.grant_id)
+            .bind(grant)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO connections (id, grant_id, pending, created_at, expires_at, record) VALUES (?, ?, 1, ?, ?, ?)",
+        )
+        .bind(new.id)
+        .bind(new.grant_id)
+        .bind(time(new.created_at))
+        .bind(time(new.connection.expires_at))
+        .bind(connection)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("INSERT INTO grant_keys (grant_id, connection_id, record) VALUES (?, ?, ?)")
+            .bind(new.grant_id)
+            .bind(new.id)
+            .bind(grant_key)
+            .execute(&mut *tx)
+            .await?;
+        insert_slot(&mut tx, new.id, new.slot_id, new.slot.expires_at, &slot).await?;
+        tx.commit().await?;
+        Ok(evicted)
+    }
+
+    /// Finds a connection through one of its slots. `None` when there is no such connection or slot.
+    ///
+    /// # Errors
+    /// When the database fails or a record does not open.
+    pub async fn find(&self, id: &str, slot_id: &str) -> Result<Option<Opened>, StoreError> {
+        let row = sqlx::query(
+            "SELECT c.record AS connection, c.grant_id AS grant_id, s.record AS slot, g.record AS grant_record, k.record AS grant_key \
+             FROM connections c \
+             JOIN slots s ON s.connection_id = c.id \
+             JOIN grants g ON g.id = c.grant_id \
+             LEFT JOIN grant_keys k ON k.grant_id = c.grant_id AND k.connection_id = c.id \
+             WHERE c.id = ? AND s.id = ?",
+        )
+        .bind(id)
+        .bind(slot_id)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let outer = &self.outer;
+        let grant_id: String = row.try_get("grant_id")?;
+        let grant_key = match row.try_get::<Option<&[u8]>, _>("grant_key")? {
+            Some(record) => Some(outer.open(place(Tables::GRANT_KEYS, &[&grant_id, id]), record)?),
+            None => None,
+        };
+        Ok(Some(Opened {
+            connection: outer.open(
+                place(Tables::CONNECTIONS, &[id]),
+                row.try_get("connection")?,
+            )?,
+            slot: outer.open(place(Tables::SLOTS, &[id, slot_id]), row.try_get("slot")?)?,
+            grant: outer.open(
+                place(Tables::GRANTS, &[&grant_id]),
+                row.try_get("grant_record")?,
+            )?,
+            grant_key,
+            grant_id,
+        }))
+    }
+
+    /// Adds slots to a connection, all or none. A slot of the same id is renewed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoConnection`] when it is gone, [`StoreError::TooManySlots`] beyond `cap`.
+    pub async fn add_slots(
+        &self,
+        id: &str,
+        slots: &[NewSlotRow],
+        cap: u32,
+    ) -> Result<(), StoreError> {
+        let mut sealed = Vec::with_capacity(slots.len());
+        for slot in slots {
+            sealed.push(
+                self.outer
+                    .seal(place(Tables::SLOTS, &[id, &slot.id]), &slot.record)?,
+            );
+        }
+        let mut tx = self.write().await?;
+        let known = sqlx::query("SELECT 1 FROM connections WHERE id = ?").bind(id);
+        if known.fetch_optional(&mut *tx).await?.is_none() {
+            return Err(StoreError::NoConnection);
+        }
+        for (slot, record) in slots.iter().zip(&sealed) {
+            insert_slot(&mut tx, id, &slot.id, slot.record.expires_at, record).await?;
+        }
+        let count: i64 = sqlx::query("SELECT count(*) AS count FROM slots WHERE connection_id = ?")
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await?
+            .try_get("count")?;
+        if count > i64::from(cap) {
+            return Err(StoreError::TooManySlots);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes slots away; those that are not there are no error.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn drop_slots(&self, id: &str, slot_ids: &[String]) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        for slot in slot_ids {
+            sqlx::query("DELETE FROM slots WHERE connection_id = ? AND id = ?")
+                .bind(id)
+                .bind(slot)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Deletes a connection, its slots and every key that only it could use.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn close_connection(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        delete(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn insert_slot(
+    tx: &mut sqlx::SqliteConnection,
+    connection: &str,
+    id: &str,
+    expires_at: Nanos,
+    record: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO slots (connection_id, id, expires_at, record) VALUES (?, ?, ?, ?)",
+    )
+    .bind(connection)
+    .bind(id)
+    .bind(time(expires_at))
+    .bind(record)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a connection with what hangs on it, and its grant when no other connection points there.
+pub(super) async fn delete(tx: &mut sqlx::SqliteConnection, id: &str) -> Result<(), StoreError> {
+    let grant = sqlx::query("DELETE FROM connections WHERE id = ? RETURNING grant_id")
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(row) = grant {
+        sqlx::query("DELETE FROM grants WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM connections WHERE grant_id = ?1)")
+            .bind(row.try_get::<String, _>("grant_id")?)
+            .execute(tx)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+use sqlx::Row;
+
+use super::{ConnectionRecord, GrantRecord, GrantState, Store, StoreError, Tables, place, time};
+
+/// What completing a connection changes.
+pub struct Completion<'a> {
+    /// The connection's id.
+    pub id: &'a str,
+    /// The grant's id.
+    pub grant_id: &'a str,
+    /// The grant, now live.
+    pub grant: &'a GrantRecord,
+    /// The user's opaque id.
+    pub user_id: &'a str,
+}
+
+impl Store {
+    /// Makes a completion durable: the grant is live, the user's earlier grants are replaced, and the connection is
+    /// what `completed` makes of the ids of the connections that pointed to those.
+    ///
+    /// # Errors
+    /// [`StoreError::NoConnection`] when the connection was closed in the meantime.
+    pub async fn complete(
+        &self,
+        completion: Completion<'_>,
+        completed: impl FnOnce(Vec<String>) -> ConnectionRecord + Send,
+    ) -> Result<ConnectionRecord, StoreError> {
+        let Completion {
+            id,
+            grant_id,
+            grant,
+            user_id,
+        } = completion;
+        let grant = self.outer.seal(place(Tables::GRANTS, &[grant_id]), grant)?;
+
+        let mut tx = self.write().await?;
+        let earlier = sqlx::query("SELECT id, record FROM grants WHERE user_id = ? AND id <> ?")
+            .bind(user_id)
+            .bind(grant_id)
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut replaced = Vec::new();
+        for row in earlier {
+            let earlier_id: String = row.try_get("id")?;
+            if self
+                .supersede(&mut tx, &earlier_id, row.try_get("record")?)
+                .await?
+            {
+                let pointing = sqlx::query(
+                    "SELECT id FROM connections WHERE grant_id = ? ORDER BY created_at, id",
+                )
+                .bind(&earlier_id)
+                .fetch_all(&mut *tx)
+                .await?;
+                for row in pointing {
+                    replaced.push(row.try_get("id")?);
+                }
+            }
+        }
+        let connection = completed(replaced);
+        let record = self
+            .outer
+            .seal(place(Tables::CONNECTIONS, &[id]), &connection)?;
+        sqlx::query("UPDATE grants SET user_id = ?, record = ? WHERE id = ?")
+            .bind(user_id)
+            .bind(grant)
+            .bind(grant_id)
+            .execute(&mut *tx)
+            .await?;
+        let updated = sqlx::query(
+            "UPDATE connections SET pending = 0, expires_at = ?, record = ? WHERE id = ?",
+        )
+        .bind(time(connection.expires_at))
+        .bind(record)
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
+        if updated.rows_affected() != 1 {
+            return Err(StoreError::NoConnection);
+        }
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// Marks a live grant as replaced; says whether it was live.
+    async fn supersede(
+        &self,
+        tx: &mut sqlx::SqliteConnection,
+        id: &str,
+        record: &[u8],
+    ) -> Result<bool, StoreError> {
+        let mut grant: GrantRecord = self.outer.open(place(Tables::GRANTS, &[id]), record)?;
+        if grant.state != GrantState::Live {
+            return Ok(false);
+        }
+        grant.state = GrantState::Replaced;
+        self.update_grant(tx, id, &grant).await?;
+        Ok(true)
+    }
+
+    /// Marks a grant as ended and destroys its session key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_grant(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let row = sqlx::query("SELECT record FROM grants WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some(row) = row {
+            let mut grant: GrantRecord = self
+                .outer
+                .open(place(Tables::GRANTS, &[id]), row.try_get("record")?)?;
+            grant.state = GrantState::Ended;
+            self.update_grant(&mut tx, id, &grant).await?;
+            sqlx::query("DELETE FROM grant_keys WHERE grant_id = ?")
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn update_grant(
+        &self,
+        tx: &mut sqlx::SqliteConnection,
+        id: &str,
+        grant: &GrantRecord,
+    ) -> Result<(), StoreError> {
+        let record = self.outer.seal(place(Tables::GRANTS, &[id]), grant)?;
+        sqlx::query("UPDATE grants SET record = ? WHERE id = ?")
+            .bind(record)
+            .bind(id)
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+}

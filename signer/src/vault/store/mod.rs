@@ -1,0 +1,114 @@
+//! The database: SQLite in WAL mode with full synchronisation, so that nothing acknowledged is lost by a crash.
+//! Every method is one transaction.
+
+mod connections;
+mod grants;
+mod records;
+mod upkeep;
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub use connections::{Evicted, NewConnection, NewSlotRow, Opened};
+pub use grants::Completion;
+pub use records::{
+    Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, SlotRecord, User,
+};
+
+use super::{
+    outer::{Outer, Place, RecordError},
+    sealed::SealError,
+};
+
+const POOL: u32 = 4;
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Names of the tables, as the outer layer authenticates them.
+pub struct Tables;
+
+#[allow(missing_docs, reason = "each is the table of its name")]
+impl Tables {
+    pub const CONNECTIONS: &'static str = "connections";
+    pub const SLOTS: &'static str = "slots";
+    pub const GRANTS: &'static str = "grants";
+    pub const GRANT_KEYS: &'static str = "grant_keys";
+}
+
+/// The signer's records at rest.
+#[derive(Debug)]
+pub struct Store {
+    pool: SqlitePool,
+    outer: Outer,
+}
+
+/// Why the database could not do what was asked.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the database could not be brought to this version's schema: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A record does not open.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A sealed key does not open although its slot did.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The connection was closed, or never was.
+    #[error("there is no such connection")]
+    NoConnection,
+    /// The connection has as many slots as it may have.
+    #[error("the connection has too many slots")]
+    TooManySlots,
+}
+
+impl Store {
+    /// Opens the database, makes it when absent, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or migrated.
+    pub async fn open(file: &Path, outer: Outer) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            // A deleted key is overwritten, not only unlinked.
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(POOL)
+            .acquire_timeout(BUSY)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self { pool, outer })
+    }
+
+    /// Closes the database after everything under way is done.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A transaction that holds the write lock from the start, so that it never fails half way for want of it.
+    async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+fn place<'a>(table: &'static str, row: &'a [&'a str]) -> Place<'a> {
+    Place { table, row }
+}
+
+/// SQLite's integers are signed; times after the year 2262 do not occur.
+fn time(nanos: u64) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,101 @@
+//! What the sealed records hold, version 1. A member added later needs `#[serde(default)]`; a changed meaning needs a
+//! new format version.
+
+use candid::Principal;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Nanos,
+    connection::{AccessLevel, Ceiling},
+    vault::sealed::{ConnectionPublicKey, Sealed},
+};
+
+/// A connection: one client's authorized link to one user at one instance.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectionRecord {
+    /// The instance of the configuration it was begun at.
+    pub instance: String,
+    /// The most it may ever do.
+    pub ceiling: Ceiling,
+    /// What keys are sealed to.
+    pub public_key: ConnectionPublicKey,
+    /// The registration key; gone once the connection is complete.
+    pub registration_key: Option<Sealed>,
+    /// The registration key's public half, DER.
+    #[serde(with = "serde_bytes")]
+    pub registration_public: Vec<u8>,
+    /// When it lapses: while pending the end of the sign-in, then never later than ceiling and grant.
+    pub expires_at: Nanos,
+    /// What it may do at most: never more than ceiling and grant.
+    pub access: AccessLevel,
+    /// How it was completed; absent while pending.
+    pub completed: Option<Completed>,
+}
+
+/// What completed a connection, kept so that repeating the same request gives the same answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Completed {
+    /// SHA-256 of the delegation chain.
+    pub chain_digest: [u8; 32],
+    /// The connections whose grant the registration replaced.
+    pub replaced: Vec<String>,
+}
+
+/// One slot: the connection's HPKE private key under one credential's secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// See [`crate::vault::SlotKey`].
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// When the slot lapses.
+    pub expires_at: Nanos,
+}
+
+/// A grant: Internet Identity's registration of a session key for a user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// The instance.
+    pub instance: String,
+    /// The Internet Identity canister that keeps it.
+    pub canister: Principal,
+    /// The session key's public half, DER.
+    #[serde(with = "serde_bytes")]
+    pub session_public: Vec<u8>,
+    /// Where it stands.
+    pub state: GrantState,
+    /// When Internet Identity lets it lapse; 0 while pending.
+    pub expires_at: Nanos,
+    /// What the user granted.
+    pub access: AccessLevel,
+    /// The user behind it; absent while pending.
+    pub user: Option<User>,
+}
+
+/// A person at one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Opaque and stable for (instance, Internet Identity canister, principal).
+    pub id: String,
+    /// The management identity: the person's principal at this server's own origin.
+    pub principal: Principal,
+}
+
+/// Where a grant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GrantState {
+    /// Not registered yet.
+    Pending,
+    /// Registered.
+    Live,
+    /// The same user registered again; Internet Identity keeps one grant per identity.
+    Replaced,
+    /// Internet Identity no longer honours it.
+    Ended,
+}
+
+/// A grant's session key, sealed to one connection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GrantKeyRecord {
+    /// See [`crate::vault::SealPurpose::Session`].
+    pub sealed: Sealed,
+}

@@ -1,0 +1,116 @@
+"""The person and their browser, for clients that can only print an address.
+
+usage: browser.py AUTHORIZATION_URL
+Opens the address, agrees on the consent page, consents at Internet Identity (devnet's headless page) and does what
+the script of the callback page does. Prints the address the browser ends at: the client's redirect URI.
+
+Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II, `ii` or `ii_prod`.
+Standard library only, so that clients of every language can share it.
+"""
+
+import html.parser
+import http.cookiejar
+import json
+import os
+import sys
+import urllib.parse
+import urllib.request
+
+TIMEOUT_SECONDS = 30
+
+
+class Form(html.parser.HTMLParser):
+    """The first form of a page: where it goes and what a browser would send."""
+
+    def __init__(self):
+        super().__init__()
+        self.action = None
+        self.fields = []
+        self.button = None
+
+    def handle_starttag(self, tag, attributes):
+        attribute = dict(attributes)
+        if tag == "form" and self.action is None:
+            self.action = attribute.get("action") or ""
+        if tag not in ("input", "button"):
+            return
+        kind = attribute.get("type") or ("submit" if tag == "button" else "text")
+        field = (attribute.get("name"), attribute.get("value") or "")
+        if kind == "submit":
+            self.button = self.button or field
+        elif field[0] and (kind not in ("checkbox", "radio") or "checked" in attribute):
+            self.fields.append(field)
+
+
+class KeepRedirect(urllib.request.HTTPRedirectHandler):
+    """Gives a redirect back instead of following it: the next hop is another person's page."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+class Browser:
+    def __init__(self):
+        jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(jar),
+            KeepRedirect(),
+        )
+
+    def open(self, url, data=None, headers=None):
+        headers = {"Accept": "text/html,*/*;q=0.8", **(headers or {})}
+        if data is not None:
+            parts = urllib.parse.urlsplit(url)
+            headers["Origin"] = f"{parts.scheme}://{parts.netloc}"
+        request = urllib.request.Request(url, data=data, headers=headers)
+        try:
+            return self.opener.open(request, timeout=TIMEOUT_SECONDS)
+        except urllib.error.HTTPError as answer:
+            if 300 <= answer.code < 400:
+                return answer
+            raise SystemExit(f"{url}: {answer.code}: {answer.read().decode(errors='replace')}")
+
+    def consent(self, url):
+        """Our consent page, to the link to Internet Identity."""
+        page = self.open(url).read().decode()
+        form = Form()
+        form.feed(page)
+        if form.action is None:
+            raise SystemExit(f"no form on {url}:\n{page}")
+        fields = form.fields + ([form.button] if form.button and form.button[0] else [])
+        target = urllib.parse.urljoin(url, form.action)
+        answer = self.open(target, urllib.parse.urlencode(fields).encode())
+        return answer.headers["Location"]
+
+    def redeem(self, callback):
+        """The callback page, to the client's redirect URI."""
+        address, _, fragment = callback.partition("#")
+        self.open(address).read()
+        values = dict(urllib.parse.parse_qsl(fragment))
+        body = json.dumps({"state": values["state"], "delegation": values["delegation"]})
+        redeem = address.removesuffix("/callback") + "/redeem"
+        answer = self.open(redeem, body.encode(), {"Content-Type": "application/json"})
+        return json.load(answer)["redirect"]
+
+
+def internet_identity(link):
+    """The person consents; gives the callback with its fragment."""
+    body = {"ii": os.environ["ICGATE_TEST_II"], "link": link, "anchor": 10000, "access": "all"}
+    request = urllib.request.Request(
+        os.environ["ICGATE_TEST_DEVNET"] + "/control/consent",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        return json.load(answer)["callback"]
+
+
+def main():
+    browser = Browser()
+    link = browser.consent(sys.argv[1])
+    print(browser.redeem(internet_identity(link)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+//! The IC's HTTP interface (IC interface specification, "HTTPS interface").
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use candid::Principal;
+use ic_transport_types::{EnvelopeContent, ReadStateResponse, TransportCallResponse};
+use serde::Serialize;
+use serde_cbor::Value;
+
+use super::{
+    Replica, Submitted,
+    envelope::{self, Checked, Endpoint, Refusal},
+    faults::Kind,
+    read_state::{ReadRefused, Scope},
+    subnet::{Host, cbor},
+};
+
+/// Largest request body, as at the boundary nodes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+pub(crate) fn routes(replica: Arc<Replica>) -> Router {
+    Router::new()
+        .route("/api/v2/status", get(status))
+        .route("/api/v3/canister/{id}/query", post(query))
+        .route("/api/v4/canister/{id}/call", post(call))
+        .route("/api/v3/canister/{id}/read_state", post(read_state))
+        // What agents before the subnet-sharded certificates use.
+        .route("/api/v2/canister/{id}/query", post(query))
+        .route("/api/v3/canister/{id}/call", post(call))
+        .route("/api/v2/canister/{id}/read_state", post(read_state))
+        .route("/api/v3/subnet/{id}/query", post(subnet_only_management))
+        .route("/api/v4/subnet/{id}/call", post(subnet_only_management))
+        .route("/api/v3/subnet/{id}/read_state", post(subnet_read_state))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(replica.clone(), slow_down))
+        .with_state(replica)
+}
+
+/// A request that no canister sees: the status and a plain text.
+type Refused = (StatusCode, String);
+type Answer = Result<Response, Refused>;
+
+/// Answers late when a fault says so.
+async fn slow_down(State(replica): State<Arc<Replica>>, request: Request, next: Next) -> Response {
+    if let Some(delay) = replica.faults.hits_path(Kind::SlowMs, request.uri().path()) {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+    next.run(request).await
+}
+
+async fn status(State(replica): State<Arc<Replica>>) -> Response {
+    replica.log.status();
+    let text = |s: &str| Value::Text(s.to_owned());
+    cbor_response(&Value::Map(BTreeMap::from([
+        (text("impl_version"), text(env!("CARGO_PKG_VERSION"))),
+        (text("replica_health_status"), text("healthy")),
+        (text("root_key"), Value::Bytes(replica.root_key().to_vec())),
+    ])))
+}
+
+async fn query(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body: Bytes) -> Answer {
+    let (host, request) = open(&replica, Endpoint::Query, &id, &body)?;
+    Ok(cbor_response(&replica.query(host, &request)))
+}
+
+async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body: Bytes) -> Answer {
+    let (host, request) = open(&replica, Endpoint::Call, &id, &body)?;
+    let canister = Principal::from_text(&id).ok();
+    if let Some(delay) = replica.faults.delay(Kind::SlowCall, canister.as_ref()) {
+        return Ok(call_later(replica, request, delay));
+    }
+    Ok(match replica.submit(host, &request) {
+        Submitted::Certified(certificate) => {
+            cbor_response(&TransportCallResponse::Replied { certificate })
+        }
+        Submitted::Rejected(reject) => {
+            cbor_response(&TransportCallResponse::NonReplicatedRejection(reject))
+        }
+        Submitted::Pending => StatusCode::ACCEPTED.into_response(),
+    })
+}
+
+/// Answers 202 at once and runs the call after `delay`.
+fn call_later(replica: Arc<Replica>, request: Checked, delay: Duration) -> Response {
+    match replica.admit(&request) {
+        Err(reject) => cbor_response(&TransportCallResponse::NonReplicatedRejection(reject)),
+        Ok(Some(_)) => StatusCode::ACCEPTED.into_response(),
+        Ok(None) => {
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                replica.process(&request);
+            });
+            StatusCode::ACCEPTED.into_response()
+        }
+    }
+}
+
+async fn read_state(
+    State(replica): State<Arc<Replica>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let (host, request) = open(&replica, Endpoint::ReadState, &id, &body)?;
+    let canister = parse_id(&id)?;
+    certified(replica.read_state(host, Scope::Canister(canister), &request))
+}
+
+async fn subnet_read_state(
+    State(replica): State<Arc<Replica>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let subnet = parse_id(&id)?;
+    let host = replica
+        .network
+        .host_with_id(&subnet)
+        .ok_or_else(|| (StatusCode::BAD_REQUEST, "subnet_not_found".to_owned()))?;
+    let request = admit(&replica, Endpoint::ReadState, subnet, &body)?;
+    certified(replica.read_state(host, Scope::Subnet, &request))
+}
+
+/// Only the management canister is reached through a subnet, and the devnet has none.
+async fn subnet_only_management() -> Response {
+    let text = "the management canister is not available on this network";
+    (StatusCode::BAD_REQUEST, text).into_response()
+}
+
+fn certified(result: Result<Vec<u8>, ReadRefused>) -> Answer {
+    match result {
+        Ok(certificate) => Ok(cbor_response(&ReadStateResponse { certificate })),
+        Err(refused) => {
+            let status = match refused {
+                ReadRefused::Path => StatusCode::BAD_REQUEST,
+                ReadRefused::ForeignRequest | ReadRefused::NotATarget => StatusCode::FORBIDDEN,
+            };
+            Err((status, refused.to_string()))
+        }
+    }
+}
+
+/// Finds the subnet, checks the envelope, and checks that it belongs under this path.
+fn open(
+    replica: &Replica,
+    endpoint: Endpoint,
+    id: &str,
+    body: &[u8],
+) -> Result<(Host, Checked), Refused> {
+    let effective = parse_id(id)?;
+    let host = replica
+        .network
+        .host_of(&effective)
+        .ok_or_else(canister_not_found)?;
+    let request = admit(replica, endpoint, effective, body)?;
+    match &request.content {
+        EnvelopeContent::Call { canister_id, .. } | EnvelopeContent::Query { canister_id, .. }
+            if *canister_id != effective && *canister_id != Principal::management_canister() =>
+        {
+            let text = format!(
+                "Specified CanisterId {canister_id} does not match effective canister id in URL {effective}"
+            );
+            Err((StatusCode::BAD_REQUEST, text))
+        }
+        _ => Ok((host, request)),
+    }
+}
+
+fn admit(
+    replica: &Replica,
+    endpoint: Endpoint,
+    effective: Principal,
+    body: &[u8],
+) -> Result<Checked, Refused> {
+    let refuse = |refusal: Refusal| (StatusCode::BAD_REQUEST, refusal.to_string());
+    let envelope = envelope::decode(body).map_err(refuse)?;
+    // Logged before it is judged: tests count what was sent, not what was welcome.
+    replica.log.request(effective, &envelope.content);
+    replica.door().check(endpoint, envelope).map_err(refuse)
+}
+
+fn parse_id(id: &str) -> Result<Principal, Refused> {
+    Principal::from_text(id).map_err(|_| canister_not_found())
+}
+
+fn canister_not_found() -> Refused {
+    let text = "error: canister_not_found\ndetails: The specified canister does not exist.";
+    (StatusCode::BAD_REQUEST, text.to_owned())
+}
+
+fn cbor_response<T: Serialize>(value: &T) -> Response {
+    ([(CONTENT_TYPE, "application/cbor")], cbor(value)).into_response()
+}

@@ -1,0 +1,228 @@
+use candid::Principal;
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Process, Spawn, http_client};
+
+/// The local Internet Computer with its two Internet Identity deployments.
+#[derive(Debug)]
+pub struct Devnet {
+    process: Process,
+    ready: Ready,
+    http: Client,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ready {
+    ic_url: String,
+    ii_url: String,
+    ii_url_prod: String,
+    root_key: String,
+    canisters: std::collections::BTreeMap<String, String>,
+}
+
+/// What the person decides on Internet Identity's page.
+#[derive(Debug, Clone)]
+pub struct Consent {
+    /// The identity number.
+    pub anchor: u64,
+    /// `queries` or `all`.
+    pub access: &'static str,
+    /// Lifetime of the grant in seconds; the link's own when absent.
+    pub ttl_seconds: Option<u64>,
+    /// A way in which the page or the network is hostile: `tampered_signature`, `expired`, `foreign_leaf`,
+    /// `other_server`.
+    pub fault: Option<&'static str>,
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        Self {
+            anchor: 10_000,
+            access: "all",
+            ttl_seconds: None,
+            fault: None,
+        }
+    }
+}
+
+/// A way in which the local Internet Computer misbehaves.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// Replies of queries carry a wrong node signature.
+    QuerySignature,
+    /// Certificates carry a wrong signature.
+    Certificate,
+    /// Nothing is answered.
+    Unreachable,
+    /// Every answer takes so many milliseconds.
+    SlowMs(u64),
+    /// None any more.
+    None,
+}
+
+/// One request that reached the local Internet Computer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IcRequest {
+    /// `query`, `call`, `read_state` or `status`.
+    pub endpoint: String,
+    /// The canister in the request's path.
+    #[serde(default)]
+    pub canister: Option<String>,
+    /// The method called.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Who signed it.
+    #[serde(default)]
+    pub sender: Option<String>,
+}
+
+impl Devnet {
+    /// Starts a devnet on free ports; its log goes to `dir`.
+    pub async fn start(dir: &std::path::Path) -> Self {
+        let (process, ready) = Spawn::new("icgate-devnet", dir).start_ready().await;
+        let ready = serde_json::from_str(&ready)
+            .unwrap_or_else(|error| panic!("devnet's ready line: {error}: {ready}"));
+        Self {
+            process,
+            ready,
+            http: http_client(),
+        }
+    }
+
+    /// Where the Internet Computer's HTTP interface is.
+    pub fn ic_url(&self) -> &str {
+        &self.ready.ic_url
+    }
+
+    /// The page of the first Internet Identity.
+    pub fn ii_url(&self) -> &str {
+        &self.ready.ii_url
+    }
+
+    /// The page of the second Internet Identity.
+    pub fn ii_url_prod(&self) -> &str {
+        &self.ready.ii_url_prod
+    }
+
+    /// The root key: hex of DER.
+    pub fn root_key(&self) -> &str {
+        &self.ready.root_key
+    }
+
+    /// The id of one of the preset canisters.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn canister(&self, name: &str) -> &str {
+        self.ready
+            .canisters
+            .get(name)
+            .unwrap_or_else(|| panic!("devnet has no canister {name}: {:?}", self.ready.canisters))
+    }
+
+    /// The same as a principal.
+    pub fn principal(&self, name: &str) -> Principal {
+        self.canister(name)
+            .parse()
+            .expect("a canister id as devnet prints it")
+    }
+
+    /// The process, for its id.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    async fn control(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}/control/{path}", self.ready.ic_url);
+        let answer = self.http.post(&url).json(body).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        assert!(status.is_success(), "{path} {body}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// Plays Internet Identity's page for the person: opens the link, consents, and gives the address the browser
+    /// is sent to, fragment included.
+    pub async fn consent(&self, ii: &str, link: &str, consent: &Consent) -> String {
+        let mut body = json!({
+            "ii": ii, "link": link, "anchor": consent.anchor, "access": consent.access,
+        });
+        if let Some(seconds) = consent.ttl_seconds {
+            body["ttl_seconds"] = seconds.into();
+        }
+        if let Some(fault) = consent.fault {
+            body["fault"] = fault.into();
+        }
+        let answer = self.control("consent", &body).await;
+        answer["callback"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no callback: {answer}"))
+            .to_owned()
+    }
+
+    /// The person revokes the grant at Internet Identity.
+    pub async fn revoke(&self, ii: &str, anchor: u64) {
+        self.control("revoke", &json!({ "ii": ii, "anchor": anchor }))
+            .await;
+    }
+
+    /// The grant of an identity ends now.
+    pub async fn expire_grant(&self, ii: &str, anchor: u64) {
+        self.control("expire_grant", &json!({ "ii": ii, "anchor": anchor }))
+            .await;
+    }
+
+    /// The person makes a named account at an app.
+    pub async fn add_account(&self, ii: &str, anchor: u64, origin: &str, name: &str) {
+        let body = json!({ "ii": ii, "anchor": anchor, "origin": origin, "name": name });
+        self.control("accounts", &body).await;
+    }
+
+    /// Misbehaves from now on.
+    pub async fn fault(&self, fault: Fault) {
+        let body = match fault {
+            Fault::QuerySignature => json!({ "kind": "query_signature" }),
+            Fault::Certificate => json!({ "kind": "certificate" }),
+            Fault::Unreachable => json!({ "kind": "unreachable" }),
+            Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
+            Fault::None => json!({ "kind": "none" }),
+        };
+        self.control("fault", &body).await;
+    }
+
+    /// Forgets the requests seen so far.
+    pub async fn reset_requests(&self) {
+        self.control("requests/reset", &json!({})).await;
+    }
+
+    /// The requests seen since the last reset.
+    pub async fn requests(&self) -> Vec<IcRequest> {
+        let url = format!("{}/control/requests", self.ready.ic_url);
+        let answer = self
+            .http
+            .get(&url)
+            .send()
+            .await
+            .expect("devnet's request log");
+        let text = answer.text().await.expect("devnet's request log");
+        let value: Value = serde_json::from_str(&text).expect("devnet's request log as JSON");
+        // A bare list, or the list under one name.
+        let list = if value.is_array() {
+            value
+        } else {
+            value["requests"].clone()
+        };
+        serde_json::from_value(list).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The requests to one canister since the last reset.
+    pub async fn requests_to(&self, canister: &str) -> Vec<IcRequest> {
+        let id = self.canister(canister);
+        let mut requests = self.requests().await;
+        requests.retain(|request| request.canister.as_deref() == Some(id));
+        requests
+    }
+}

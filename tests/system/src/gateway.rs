@@ -1,0 +1,117 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{Devnet, Process, Signer, Spawn};
+
+/// A gateway with its configuration file and state directory; survives kill and restart.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Option<Process>,
+    spawn: Spawn,
+    dir: PathBuf,
+    url: String,
+}
+
+impl Gateway {
+    /// Starts a gateway under `dir` that listens on `port` and speaks to the signer and devnet; `settings` are
+    /// further lines of its configuration file.
+    pub async fn start(
+        dir: &Path,
+        port: u16,
+        devnet: &Devnet,
+        signer: &Signer,
+        settings: &str,
+    ) -> Self {
+        fs::create_dir_all(dir.join("state")).expect("the gateway's state directory");
+        let url = format!("http://127.0.0.1:{port}");
+        let config = dir.join("gateway.toml");
+        let text = configuration(dir, port, &url, devnet, signer) + settings;
+        fs::write(&config, text).expect("gateway.toml");
+        let spawn = Spawn::new("icgate", dir).arg("serve").env(
+            "ICGATE_CONFIG",
+            config.to_str().expect("a temporary path in UTF-8"),
+        );
+        let (process, _url) = spawn.start_ready().await;
+        Self {
+            process: Some(process),
+            spawn,
+            dir: dir.to_owned(),
+            url,
+        }
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `127.0.0.1:PORT`
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// Where its database lies.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// The running process.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("the gateway runs")
+    }
+
+    /// The running process, to be stopped.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the gateway runs")
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the gateway runs").kill();
+    }
+
+    /// Starts it again on the same address, files and state.
+    pub async fn restart(&mut self) {
+        let (process, _url) = self.spawn.start_ready().await;
+        self.process = Some(process);
+    }
+}
+
+fn configuration(dir: &Path, port: u16, url: &str, devnet: &Devnet, signer: &Signer) -> String {
+    format!(
+        r#"port = {port}
+public_url = "{url}"
+ic_url = "{ic_url}"
+ic_root_key = "{root_key}"
+ii_url = "{ii_url}"
+ii_canister_id = "{ii}"
+ii_url_prod = "{ii_url_prod}"
+ii_canister_id_prod = "{ii_prod}"
+icgate_signer = "{signer_url}"
+icgate_signer_ca = "{ca}"
+icgate_signer_cert = "{cert}"
+icgate_signer_key = "{key}"
+icgate_state_dir = "{state}"
+icgate_dev = "1"
+"#,
+        ic_url = devnet.ic_url(),
+        root_key = devnet.root_key(),
+        ii_url = devnet.ii_url(),
+        ii = devnet.canister("ii"),
+        ii_url_prod = devnet.ii_url_prod(),
+        ii_prod = devnet.canister("ii_prod"),
+        signer_url = signer.url(),
+        ca = signer.link_file("ca.pem"),
+        cert = signer.link_file("gateway.pem"),
+        key = signer.link_file("gateway.key"),
+        state = dir.join("state").display(),
+    )
+}

@@ -1,0 +1,266 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reqwest::{StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+
+use crate::http_client;
+
+/// Which revision of the Model Context Protocol the client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// 2025-11-25: `initialize`, served without a session.
+    Legacy,
+    /// 2026-07-28: no handshake, every request carries its own `_meta`.
+    Modern,
+}
+
+impl Era {
+    /// The revision's date.
+    pub fn version(self) -> &'static str {
+        match self {
+            Era::Legacy => "2025-11-25",
+            Era::Modern => "2026-07-28",
+        }
+    }
+}
+
+/// An MCP client that speaks JSON-RPC over plain HTTP, so that a test sees every status and header.
+#[derive(Debug)]
+pub struct McpClient {
+    url: String,
+    era: Era,
+    token: Option<String>,
+    http: reqwest::Client,
+    next_id: AtomicU64,
+}
+
+/// One HTTP answer of the MCP endpoint.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Response headers.
+    pub headers: HeaderMap,
+    /// The JSON-RPC message; null when the body was none.
+    pub message: Value,
+    /// The body as it came.
+    pub text: String,
+}
+
+impl Answer {
+    /// The result of a request that succeeded.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn result(&self) -> &Value {
+        assert!(
+            self.status == StatusCode::OK && self.message.get("result").is_some(),
+            "expected a result, got {}: {}",
+            self.status,
+            self.text
+        );
+        &self.message["result"]
+    }
+}
+
+/// What a tool said.
+#[derive(Debug, Clone)]
+pub struct ToolResult {
+    /// Whether the tool says that it failed.
+    pub is_error: bool,
+    /// Its text blocks, one after the other.
+    pub text: String,
+    /// The structured content, null when there is none.
+    pub structured: Value,
+}
+
+impl ToolResult {
+    /// The text of a call that succeeded.
+    ///
+    /// # Panics
+    /// When it failed.
+    pub fn ok(self) -> String {
+        assert!(!self.is_error, "the tool failed: {}", self.text);
+        self.text
+    }
+
+    /// The text of a call that failed.
+    ///
+    /// # Panics
+    /// When it succeeded.
+    pub fn err(self) -> String {
+        assert!(
+            self.is_error,
+            "the tool was expected to fail: {}",
+            self.text
+        );
+        self.text
+    }
+}
+
+/// The arguments of `call_canister`.
+#[derive(Debug, Clone)]
+pub struct Call(Value);
+
+impl Call {
+    /// An anonymous update call.
+    pub fn update(canister_id: &str, method: &str, args: &str) -> Self {
+        Self(json!({ "canister_id": canister_id, "method": method, "args": args }))
+    }
+
+    /// An anonymous query call.
+    pub fn query(canister_id: &str, method: &str, args: &str) -> Self {
+        let mut call = Self::update(canister_id, method, args);
+        call.0["is_query"] = true.into();
+        call
+    }
+
+    /// As the user, with the default account at this domain.
+    pub fn at(mut self, domain: &str) -> Self {
+        self.0["domain"] = domain.into();
+        self
+    }
+
+    /// With the account of this name.
+    pub fn account(mut self, name: &str) -> Self {
+        self.0["account"] = name.into();
+        self
+    }
+
+    /// With the caller's own idea of the canister's interface.
+    pub fn candid(mut self, interface: &str) -> Self {
+        self.0["candid"] = interface.into();
+        self
+    }
+
+    /// As the tool takes it.
+    pub fn arguments(&self) -> Value {
+        self.0.clone()
+    }
+}
+
+impl McpClient {
+    /// A client of an endpoint.
+    pub fn new(url: &str, era: Era, token: Option<&str>) -> Self {
+        Self {
+            url: url.to_owned(),
+            era,
+            token: token.map(str::to_owned),
+            http: http_client(),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    /// Sends one JSON-RPC request and gives the answer, whatever it is.
+    pub async fn request(&self, method: &str, mut params: Value) -> Answer {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header("Accept", "application/json, text/event-stream")
+            .header("MCP-Protocol-Version", self.era.version());
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if self.era == Era::Modern {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": self.era.version(),
+                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientInfo": { "name": "black-box", "version": "1" },
+            });
+            request = request.header("Mcp-Method", method);
+            if let Some(name) = params["name"].as_str() {
+                request = request.header("Mcp-Name", name);
+            }
+        }
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let answer = request.json(&body).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{method} at {}: {error}", self.url));
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.unwrap_or_default();
+        Answer {
+            status,
+            headers,
+            message: message(&text),
+            text,
+        }
+    }
+
+    /// How the era opens: `initialize` or `server/discover`; gives the result.
+    pub async fn open(&self) -> Value {
+        let answer = match self.era {
+            Era::Legacy => {
+                let params = json!({
+                    "protocolVersion": self.era.version(),
+                    "capabilities": {},
+                    "clientInfo": { "name": "black-box", "version": "1" },
+                });
+                self.request("initialize", params).await
+            }
+            Era::Modern => self.request("server/discover", json!({})).await,
+        };
+        answer.result().clone()
+    }
+
+    /// The tools the server lists.
+    pub async fn tools(&self) -> Vec<Value> {
+        let answer = self.request("tools/list", json!({})).await;
+        answer.result()["tools"]
+            .as_array()
+            .expect("a list of tools")
+            .clone()
+    }
+
+    /// Calls a tool and gives the HTTP answer.
+    pub async fn call_raw(&self, tool: &str, arguments: Value) -> Answer {
+        self.request(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
+    }
+
+    /// Calls a tool and gives what it said.
+    pub async fn call(&self, tool: &str, arguments: Value) -> ToolResult {
+        let answer = self.call_raw(tool, arguments).await;
+        let result = answer.result();
+        let blocks = result["content"].as_array().cloned().unwrap_or_default();
+        let text: Vec<&str> = blocks
+            .iter()
+            .filter_map(|block| block["text"].as_str())
+            .collect();
+        ToolResult {
+            is_error: result["isError"].as_bool().unwrap_or(false),
+            text: text.join("\n"),
+            structured: result["structuredContent"].clone(),
+        }
+    }
+
+    /// Calls a canister.
+    pub async fn canister(&self, call: Call) -> ToolResult {
+        self.call("call_canister", call.arguments()).await
+    }
+
+    /// The user's principal at a domain, as text.
+    pub async fn principal(&self, domain: &str, account: Option<&str>) -> String {
+        let mut arguments = json!({ "domain": domain });
+        if let Some(account) = account {
+            arguments["account"] = account.into();
+        }
+        self.call("get_principal", arguments).await.ok()
+    }
+}
+
+/// The JSON-RPC message of a body that is JSON or the one event of an SSE stream.
+fn message(text: &str) -> Value {
+    serde_json::from_str(text)
+        .ok()
+        .or_else(|| {
+            let last = text
+                .lines()
+                .rev()
+                .find_map(|line| line.strip_prefix("data:"))?;
+            serde_json::from_str(last).ok()
+        })
+        .unwrap_or(Value::Null)
+}

@@ -1,0 +1,232 @@
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::{Browser, Consent, Devnet, Instance, Page, http_client};
+
+/// A redirect URI of a client on this machine; nobody listens there, the browser only shows the address.
+const REDIRECT_URI: &str = "http://127.0.0.1:33999/callback";
+/// RFC 7636 wants 43 to 128 characters.
+const VERIFIER: &str = "test-verifier~0123456789-abcdefghijklmnopqrstuvwxyz";
+const STATE: &str = "client state & more";
+
+/// The authorization server of one instance.
+#[derive(Debug, Clone)]
+pub struct AuthServer {
+    base: String,
+    instance: Instance,
+    http: reqwest::Client,
+}
+
+/// The address an OAuth client opens in the person's browser, and how to judge what comes back.
+#[derive(Debug, Clone)]
+pub struct Authorization {
+    /// `…/oauth/authorize?…`
+    pub url: Url,
+}
+
+/// What the token endpoint gave.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Tokens {
+    /// Bearer token of the MCP endpoint.
+    pub access_token: String,
+    /// For the next one.
+    pub refresh_token: String,
+    /// Always `Bearer`.
+    pub token_type: String,
+    /// Seconds.
+    pub expires_in: u64,
+    /// What the token may do.
+    #[serde(default)]
+    pub scope: String,
+}
+
+/// A registered OAuth client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The server it is registered at.
+    pub server: AuthServer,
+    /// RFC 7591 client identifier.
+    pub client_id: String,
+}
+
+impl AuthServer {
+    pub(crate) fn new(base: &str, instance: Instance) -> Self {
+        Self {
+            base: base.to_owned(),
+            instance,
+            http: http_client(),
+        }
+    }
+
+    /// The instance it belongs to.
+    pub fn instance(&self) -> Instance {
+        self.instance
+    }
+
+    /// An endpoint's address: `authorize`, `token`, `register`, `revoke`.
+    pub fn endpoint(&self, name: &str) -> Url {
+        let text = format!("{}{}/oauth/{name}", self.base, self.instance.prefix());
+        text.parse().expect("an http URL")
+    }
+
+    /// The one resource its tokens are for.
+    pub fn resource(&self) -> String {
+        format!("{}{}", self.base, self.instance.mcp_path())
+    }
+
+    /// Posts a form to one of the endpoints and gives status and body.
+    pub async fn post(&self, endpoint: &str, form: &[(&str, &str)]) -> (StatusCode, Value) {
+        let url = self.endpoint(endpoint);
+        let answer = self.http.post(url.clone()).form(form).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
+    }
+}
+
+impl Client {
+    /// Registers a public client (RFC 7591).
+    pub async fn register(server: AuthServer) -> Self {
+        let metadata = json!({
+            "client_name": "black-box test",
+            "redirect_uris": [REDIRECT_URI],
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+        });
+        let url = server.endpoint("register");
+        let answer = server
+            .http
+            .post(url)
+            .json(&metadata)
+            .send()
+            .await
+            .expect("registration");
+        let status = answer.status();
+        let body: Value = answer.json().await.expect("registration answers JSON");
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        let client_id = body["client_id"].as_str().expect("a client_id").to_owned();
+        Self { server, client_id }
+    }
+
+    /// The authorization request (RFC 6749, 7636, 8707).
+    pub fn authorization(&self) -> Authorization {
+        let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+        let mut url = self.server.endpoint("authorize");
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.client_id)
+            .append_pair("redirect_uri", REDIRECT_URI)
+            .append_pair("state", STATE)
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256")
+            .append_pair("resource", &self.server.resource());
+        Authorization { url }
+    }
+
+    /// Opens the authorization request and agrees on the consent page: gives the link to Internet Identity.
+    pub async fn consent_page(&self, browser: &mut Browser) -> Url {
+        let page = browser.get(&self.authorization().url).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        browser.submit(&page).await.redirect()
+    }
+
+    /// Comes back from Internet Identity to the callback page and does what its script does.
+    pub async fn callback(&self, browser: &mut Browser, callback: &str) -> Page {
+        let callback: Url = callback.parse().expect("the callback as a URL");
+        let page = browser.get(&callback).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let fragment: BTreeMap<String, String> =
+            url::form_urlencoded::parse(callback.fragment().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        let body = json!({ "state": fragment["state"], "delegation": fragment["delegation"] });
+        browser
+            .post_json(&self.server.endpoint("connect/redeem"), &body)
+            .await
+    }
+
+    /// The whole way through the browser, with the given consent at Internet Identity.
+    pub async fn redeemed(
+        &self,
+        browser: &mut Browser,
+        devnet: &Devnet,
+        consent: &Consent,
+    ) -> Page {
+        let link = self.consent_page(browser).await;
+        let callback = devnet
+            .consent(self.server.instance.ii(), link.as_str(), consent)
+            .await;
+        self.callback(browser, &callback).await
+    }
+
+    /// The same, to the authorization code; checks `state` and `iss` (RFC 9207) on the way.
+    pub async fn authorize(
+        &self,
+        browser: &mut Browser,
+        devnet: &Devnet,
+        consent: &Consent,
+    ) -> String {
+        let page = self.redeemed(browser, devnet, consent).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let answer = page.json();
+        let redirect = answer["redirect"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"));
+        let redirect: Url = redirect.parse().expect("the client's redirect URI");
+        assert!(redirect.as_str().starts_with(REDIRECT_URI), "{redirect}");
+        let query: BTreeMap<String, String> = redirect.query_pairs().into_owned().collect();
+        assert_eq!(query["state"], STATE);
+        let issuer = format!("{}{}", self.server.base, self.server.instance.prefix());
+        assert_eq!(query["iss"], issuer);
+        query["code"].clone()
+    }
+
+    /// The code exchange, whatever the answer is.
+    pub async fn exchange(&self, code: &str) -> (StatusCode, Value) {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", REDIRECT_URI),
+            ("client_id", self.client_id.as_str()),
+            ("code_verifier", VERIFIER),
+            ("resource", &self.server.resource()),
+        ];
+        self.server.post("token", &form).await
+    }
+
+    /// The code exchange, to tokens.
+    pub async fn redeem(&self, code: &str) -> Tokens {
+        tokens(self.exchange(code).await)
+    }
+
+    /// The refresh, whatever the answer is.
+    pub async fn refresh(&self, refresh_token: &str) -> (StatusCode, Value) {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+            ("client_id", self.client_id.as_str()),
+        ];
+        self.server.post("token", &form).await
+    }
+
+    /// The refresh, to tokens.
+    pub async fn refreshed(&self, refresh_token: &str) -> Tokens {
+        tokens(self.refresh(refresh_token).await)
+    }
+}
+
+fn tokens((status, body): (StatusCode, Value)) -> Tokens {
+    assert_eq!(status, StatusCode::OK, "{body}");
+    serde_json::from_value(body.clone()).unwrap_or_else(|error| panic!("{error}: {body}"))
+}

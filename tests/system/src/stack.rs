@@ -1,0 +1,118 @@
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use crate::{
+    AuthServer, Browser, Client, Consent, Devnet, Era, Gateway, McpClient, Signer, Tokens,
+    free_port, signer::SignerSettings,
+};
+
+/// One of the two instances: a mount path with its own Internet Identity and issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instance {
+    /// `/mcp`
+    Beta,
+    /// `/mcp-prod`
+    Prod,
+}
+
+impl Instance {
+    /// The path of the MCP endpoint.
+    pub fn mcp_path(self) -> &'static str {
+        match self {
+            Instance::Beta => "/mcp",
+            Instance::Prod => "/mcp-prod",
+        }
+    }
+
+    /// What stands before `/oauth` in the instance's paths.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Instance::Beta => "",
+            Instance::Prod => "/prod",
+        }
+    }
+
+    /// devnet's name of the instance's Internet Identity.
+    pub fn ii(self) -> &'static str {
+        match self {
+            Instance::Beta => "ii",
+            Instance::Prod => "ii_prod",
+        }
+    }
+}
+
+/// Devnet, signer and gateway, each a process, in one temporary directory.
+#[derive(Debug)]
+pub struct Stack {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// The signer.
+    pub signer: Signer,
+    /// The local Internet Computer.
+    pub devnet: Devnet,
+    dir: TempDir,
+}
+
+impl Stack {
+    /// Starts all three.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts all three, with these lines at the end of gateway.toml.
+    pub async fn start_with(settings: &str) -> Self {
+        let dir = TempDir::with_prefix("icgate-test-").expect("a temporary directory");
+        let port = free_port();
+        let origin = format!("http://127.0.0.1:{port}");
+        let part = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(&path).expect("a directory in the temporary directory");
+            path
+        };
+        let devnet = Devnet::start(&part("devnet")).await;
+        let signer = Signer::start(&part("signer"), &SignerSettings::new(&devnet, &origin)).await;
+        let gateway = Gateway::start(&part("gateway"), port, &devnet, &signer, settings).await;
+        Self {
+            gateway,
+            signer,
+            devnet,
+            dir,
+        }
+    }
+
+    /// The directory everything lies in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The MCP endpoint of an instance.
+    pub fn mcp_url(&self, instance: Instance) -> String {
+        format!("{}{}", self.gateway.url(), instance.mcp_path())
+    }
+
+    /// The authorization server of an instance, at its contract's paths.
+    pub fn auth_server(&self, instance: Instance) -> AuthServer {
+        AuthServer::new(self.gateway.url(), instance)
+    }
+
+    /// A registered client of an instance and the tokens it gets when the person consents as told.
+    pub async fn sign_in(&self, instance: Instance, consent: &Consent) -> (Client, Tokens) {
+        let client = Client::register(self.auth_server(instance)).await;
+        let mut browser = Browser::new();
+        let code = client.authorize(&mut browser, &self.devnet, consent).await;
+        let tokens = client.redeem(&code).await;
+        (client, tokens)
+    }
+
+    /// An MCP client that speaks with a token.
+    pub fn mcp(&self, instance: Instance, era: Era, access_token: &str) -> McpClient {
+        McpClient::new(&self.mcp_url(instance), era, Some(access_token))
+    }
+
+    /// A person's signed-in MCP client on `/mcp` with the common choices: identity 10000, full access.
+    pub async fn agent(&self) -> McpClient {
+        let (_client, tokens) = self.sign_in(Instance::Beta, &Consent::default()).await;
+        self.mcp(Instance::Beta, Era::Modern, &tokens.access_token)
+    }
+}

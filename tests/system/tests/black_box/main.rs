@@ -1,0 +1,25 @@
+//! Black-box tests: the real `icgate`, `icgate-signer` and `icgate-devnet` processes, spoken to only through the
+//! interfaces their users have. Every test starts processes of its own on free ports.
+#![forbid(unsafe_code)]
+
+mod candid_input;
+mod clients;
+mod configuration;
+mod connect;
+mod deploy;
+mod edge;
+mod grants;
+mod isolation;
+mod main_job;
+mod metadata;
+mod outages;
+mod round_trips;
+mod signer_link;
+mod theft;
+mod tokens;
+
+/// A domain of an app that nobody runs: Internet Identity derives accounts for any origin.
+const APP: &str = "app.example";
+
+/// The principal of everybody who does not sign.
+const ANONYMOUS: &str = "2vxsx-fae";

@@ -1,0 +1,170 @@
+//! Processes die and come back; nothing acknowledged is lost and nobody has to sign in again.
+
+use std::time::Duration;
+
+use icgate_system::{Call, Era, Fault, Instance, Stack, http_client, until};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::APP;
+
+const RECOVERY: Duration = Duration::from_secs(20);
+
+async fn health(stack: &Stack) -> (StatusCode, Value) {
+    let url = format!("{}/healthz", stack.gateway.url());
+    let answer = http_client()
+        .get(url)
+        .send()
+        .await
+        .expect("/healthz answers");
+    (answer.status(), answer.json().await.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn without_the_signer_the_agent_is_told_to_retry_and_recovers() {
+    let mut stack = Stack::start().await;
+    let agent = stack.agent().await;
+    let before = agent.principal(APP, None).await;
+    let app = stack.devnet.canister("app").to_owned();
+
+    stack.signer.kill();
+    let error = agent
+        .canister(Call::query(&app, "whoami", "()").at(APP))
+        .await
+        .err();
+    assert!(
+        error.to_lowercase().contains("again"),
+        "says to try again: {error}"
+    );
+    let greeting = agent
+        .canister(Call::query(&app, "greet", "(\"Ada\")"))
+        .await
+        .ok();
+    assert!(
+        greeting.contains("Ada"),
+        "anonymous calls need no signer: {greeting}"
+    );
+    until("/healthz to notice", RECOVERY, || async {
+        let (status, body) = health(&stack).await;
+        (status == StatusCode::SERVICE_UNAVAILABLE && body["signer"] == "unreachable").then_some(())
+    })
+    .await;
+
+    stack.signer.restart().await;
+    until("the gateway to find the signer again", RECOVERY, || async {
+        let result = agent
+            .canister(Call::query(&app, "whoami", "()").at(APP))
+            .await;
+        (!result.is_error).then_some(())
+    })
+    .await;
+    assert_eq!(agent.principal(APP, None).await, before);
+    let (status, body) = health(&stack).await;
+    assert_eq!(
+        (status, &body["status"], &body["signer"]),
+        (StatusCode::OK, &"ok".into(), &"ok".into())
+    );
+}
+
+#[tokio::test]
+async fn a_killed_gateway_comes_back_with_every_token() {
+    let mut stack = Stack::start().await;
+    let (client, tokens) = stack.sign_in(Instance::Beta, &Default::default()).await;
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    let before = agent.principal(APP, None).await;
+    stack.gateway.kill();
+    stack.gateway.restart().await;
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    assert_eq!(agent.principal(APP, None).await, before);
+    let next = client.refreshed(&tokens.refresh_token).await;
+    let agent = stack.mcp(Instance::Beta, Era::Legacy, &next.access_token);
+    assert_eq!(agent.principal(APP, None).await, before);
+}
+
+#[tokio::test]
+async fn a_gateway_killed_right_after_it_answered_has_kept_the_token() {
+    let mut stack = Stack::start().await;
+    let (_client, tokens) = stack.sign_in(Instance::Beta, &Default::default()).await;
+    stack.gateway.kill();
+    stack.gateway.restart().await;
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    agent.principal(APP, None).await;
+}
+
+#[tokio::test]
+async fn a_killed_signer_comes_back_and_the_same_token_signs() {
+    let mut stack = Stack::start().await;
+    let agent = stack.agent().await;
+    let before = agent.principal(APP, None).await;
+    stack.signer.kill();
+    stack.signer.restart().await;
+    let app = stack.devnet.canister("app").to_owned();
+    until("the gateway to find the signer again", RECOVERY, || async {
+        let result = agent
+            .canister(Call::update(&app, "whoami_update", "()").at(APP))
+            .await;
+        (!result.is_error).then_some(())
+    })
+    .await;
+    assert_eq!(agent.principal(APP, None).await, before);
+}
+
+#[tokio::test]
+async fn both_stop_cleanly_when_asked() {
+    let mut stack = Stack::start().await;
+    stack.agent().await;
+    let bound = Duration::from_secs(15);
+    let status = stack.gateway.process_mut().terminate(bound);
+    assert!(status.success(), "icgate: {status}");
+    let status = stack.signer.process_mut().terminate(bound);
+    assert!(status.success(), "icgate-signer: {status}");
+}
+
+#[tokio::test]
+async fn an_unreachable_internet_computer_is_an_error_that_passes() {
+    let stack = Stack::start().await;
+    let agent = stack.agent().await;
+    let app = stack.devnet.canister("app");
+    stack.devnet.fault(Fault::Unreachable).await;
+    let error = agent
+        .canister(Call::query(app, "greet", "(\"Ada\")"))
+        .await
+        .err();
+    assert!(!error.is_empty());
+    stack.devnet.fault(Fault::None).await;
+    agent
+        .canister(Call::query(app, "greet", "(\"Ada\")"))
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn forged_answers_of_the_internet_computer_are_refused() {
+    let stack = Stack::start().await;
+    let agent = stack.agent().await;
+    let app = stack.devnet.canister("app");
+    agent
+        .canister(Call::query(app, "greet", "(\"Ada\")"))
+        .await
+        .ok();
+
+    stack.devnet.fault(Fault::QuerySignature).await;
+    let error = agent
+        .canister(Call::query(app, "greet", "(\"Eve\")"))
+        .await
+        .err();
+    assert!(
+        !error.contains("Eve"),
+        "an unverified reply is not shown: {error}"
+    );
+    stack.devnet.fault(Fault::Certificate).await;
+    agent
+        .canister(Call::update(app, "increment", "()"))
+        .await
+        .err();
+    stack.devnet.fault(Fault::None).await;
+    agent
+        .canister(Call::query(app, "greet", "(\"Ada\")"))
+        .await
+        .ok();
+}
