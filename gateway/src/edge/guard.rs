@@ -11,11 +11,9 @@
 //! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin. Everything else
 //! is pages for people, which no foreign script may read.
 
-use std::net::SocketAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
-use serde_json::json;
 
+use super::refusal::Refusal;
 use crate::{
     body::{self, Response},
     config::Config,
@@ -84,8 +82,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `bound` is the address the edge listens on, whose port loopback names may carry as well.
-    pub fn new(config: &Config, bound: SocketAddr) -> Self {
+    /// The rules for this configuration. Loopback names may carry the public port or the one listened on.
+    pub fn new(config: &Config) -> Self {
         let public = &config.public_url;
         let default_port = if public.is_https() { 443 } else { 80 };
         let public_port = public
@@ -98,7 +96,7 @@ impl Guard {
         let hosts = if loopback {
             LOOPBACK_NAMES
                 .iter()
-                .map(|name| ((*name).to_owned(), vec![public_port, bound.port()]))
+                .map(|name| ((*name).to_owned(), vec![public_port, config.listen.port()]))
                 .collect()
         } else {
             // Behind a proxy or a port mapping, Host may come without the public port.
@@ -129,10 +127,7 @@ impl Guard {
         if named.is_some_and(|named| self.is_ours(named)) {
             return Ok(());
         }
-        Err(refusal(
-            "host_not_allowed",
-            "This server does not go by that name. Use the address it was announced with.",
-        ))
+        Err(Box::new(Refusal::Host.response()))
     }
 
     fn is_ours(&self, authority: &str) -> bool {
@@ -158,10 +153,7 @@ impl Guard {
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
             (Some(origin), None) if self.allows(origin) => Ok(()),
-            _ => Err(refusal(
-                "origin_not_allowed",
-                "Pages of this origin may not call the MCP endpoint. Ask the operator to allow the origin.",
-            )),
+            _ => Err(Box::new(Refusal::Origin.response())),
         }
     }
 
@@ -219,17 +211,6 @@ impl Guard {
     }
 }
 
-fn refusal(error: &str, description: &str) -> Box<Response> {
-    let text = json!({ "error": error, "error_description": description }).to_string();
-    let mut response = Response::new(body::full(text));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    Box::new(response)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,9 +219,10 @@ mod tests {
         let config = Config {
             public_url: PublicUrl::parse(public_url).unwrap(),
             allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            listen: "127.0.0.1:8111".parse().unwrap(),
             ..crate::edge::tests::config()
         };
-        Guard::new(&config, "127.0.0.1:8111".parse().unwrap())
+        Guard::new(&config)
     }
 
     fn host(guard: &Guard, host: &str) -> bool {

@@ -231,6 +231,7 @@ impl Order {
     ) -> Result<Found, Failure> {
         let known = match &self.account {
             Some(account) if !tools.interfaces.has(self.canister) => {
+                self.expect_query(tools);
                 let warm_up = tools.signer.get_principal(GetPrincipalRequest {
                     connection: Some(authorized.to_wire()),
                     account: Some(account.clone()),
@@ -241,7 +242,10 @@ impl Order {
                 }
                 known
             }
-            _ => tools.interfaces.get(self.canister).await,
+            _ => {
+                self.expect_query(tools);
+                tools.interfaces.get(self.canister).await
+            }
         };
         // Sending arguments of guessed types is worse than trying again in a moment.
         let known = known.map_err(|error| Failure::ic(&error))?;
@@ -251,6 +255,12 @@ impl Order {
             return Err(Failure::ic(&IcError::Refused(400, text.clone())));
         }
         self.choose(tools, &known).await
+    }
+
+    fn expect_query(&self, tools: &Tools) {
+        if self.is_query {
+            tools.ic.expect_query(self.canister);
+        }
     }
 
     async fn choose(&self, tools: &Tools, known: &Known) -> Result<Found, Failure> {
