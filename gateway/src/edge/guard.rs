@@ -194,18 +194,18 @@ impl Guard {
     }
 
     /// Lets scripts of the asking `origin` read an answer, where the path is for them. Error answers need it
-    /// just as well: a client reads the challenge of a 401.
+    /// just as well: a client reads the challenge of a 401. What is for everybody says so also when nobody asks,
+    /// so that a cached copy serves scripts too.
     pub fn share(&self, reach: Reach, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
-        let Some(origin) = origin else { return };
-        match reach {
-            Reach::Open => {
+        match (reach, origin) {
+            (Reach::Open, _) => {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
             }
-            Reach::Mcp if self.allows(origin) => {
+            (Reach::Mcp, Some(origin)) if self.allows(origin) => {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 answer.append(header::VARY, HeaderValue::from_static("Origin"));
             }
-            Reach::Mcp | Reach::Own => return,
+            (Reach::Mcp | Reach::Own, _) => return,
         }
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
     }
@@ -415,7 +415,13 @@ mod tests {
 
         let mut page = HeaderMap::new();
         guard.share(Reach::Own, Some(&asking), &mut page);
-        guard.share(Reach::Open, None, &mut page);
+        guard.share(Reach::Mcp, None, &mut page);
+        let foreign = HeaderValue::from_static("http://evil.example");
+        guard.share(Reach::Mcp, Some(&foreign), &mut page);
         assert!(page.is_empty());
+
+        let mut metadata = HeaderMap::new();
+        guard.share(Reach::Open, None, &mut metadata);
+        assert_eq!(metadata[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     }
 }

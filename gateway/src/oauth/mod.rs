@@ -84,11 +84,6 @@ impl Oauth {
         Some(Arc::clone(&self.server).answer(route, request).await)
     }
 
-    /// Whether scripts of any website may call this path (CORS), preflights included.
-    pub fn is_for_any_website(path: &str) -> bool {
-        Route::find(path).is_some_and(Route::is_for_any_website)
-    }
-
     /// The bearer gate: who a request's token speaks for.
     ///
     /// # Errors
