@@ -5,6 +5,7 @@
 //! credential that the caller presented.
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod body;
 pub mod candid;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod config;
 pub mod connect;
 pub mod connection;
 pub mod edge;
+mod health;
 pub mod ic;
 pub mod instance;
 pub mod mcp;

@@ -25,7 +25,9 @@ pub struct Clock {
 impl Clock {
     /// The time now.
     pub fn now(&self) -> Nanos {
-        let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let elapsed = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         nanos(elapsed).saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 

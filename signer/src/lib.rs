@@ -6,13 +6,18 @@
 //! [`vault`]; Internet Identity is reached through [`transport`].
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod account;
 pub mod audit;
+
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod connection;
 pub mod envelope;
 pub mod grant;
 mod refusal;
+pub mod rpc;
 mod signer;
 pub mod transport;
 pub mod vault;

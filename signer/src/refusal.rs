@@ -54,13 +54,17 @@ pub(crate) fn role_forbidden() -> SignerError {
 
 pub(crate) fn internal(what: &str, cause: &dyn Display) -> SignerError {
     error!(%cause, "{what}");
-    SignerError::new(Reason::Internal, "The signer failed; its log has the cause.")
+    SignerError::new(
+        Reason::Internal,
+        "The signer failed; its log has the cause.",
+    )
 }
 
 pub(crate) fn account_unknown(origin: &TargetOrigin, name: &str, names: &[&str]) -> SignerError {
     let name = printable(name);
     let known = match names {
-        [] => "There are no named accounts there; leave the account out to use the default one".to_owned(),
+        [] => "There are no named accounts there; leave the account out to use the default one"
+            .to_owned(),
         names => format!("Named accounts there: {}", printable(&names.join(", "))),
     };
     SignerError::new(
@@ -73,7 +77,9 @@ pub(crate) fn account_ambiguous(origin: &TargetOrigin, name: &str) -> SignerErro
     let name = printable(name);
     SignerError::new(
         Reason::AccountUnknown,
-        format!("The user has several accounts named \"{name}\" at {origin}; use the account's number."),
+        format!(
+            "The user has several accounts named \"{name}\" at {origin}; use the account's number."
+        ),
     )
 }
 
@@ -119,7 +125,10 @@ pub(crate) fn identity_call(error: IdentityCallError) -> SignerError {
             )
         }
         IdentityCallError::Refused(cause) | IdentityCallError::Unexpected(cause) => {
-            error!(cause = printable(&cause), "Internet Identity's answer cannot be used");
+            error!(
+                cause = printable(&cause),
+                "Internet Identity's answer cannot be used"
+            );
             SignerError::new(
                 Reason::IdentityUnexpected,
                 "Internet Identity gave an answer that cannot be trusted or understood; the signer's log has the cause.",
@@ -185,7 +194,11 @@ mod tests {
         let text = format!("MCP\u{1b}[31m failed\n\u{202e}{}", "x".repeat(500));
         let error = registration(IdentityCallError::Refused(text));
         assert_eq!(error.reason, Reason::RegistrationRefused);
-        assert!(error.message.starts_with("MCP [31m failed x"), "{}", error.message);
+        assert!(
+            error.message.starts_with("MCP [31m failed x"),
+            "{}",
+            error.message
+        );
         assert_eq!(error.message.chars().count(), FOREIGN_TEXT);
     }
 }

@@ -102,7 +102,10 @@ impl Signer {
         let store = Store::open(&state_dir.join("signer.db"), setup.outer).await?;
         let rewrapped = store.rewrap().await?;
         if rewrapped > 0 {
-            info!(rewrapped, "records are now under the current master key generation");
+            info!(
+                rewrapped,
+                "records are now under the current master key generation"
+            );
         }
         let audit = Arc::<Audit>::default();
         let ii = InternetIdentity::new(
@@ -117,7 +120,9 @@ impl Signer {
             store,
             ii,
             root_key: RootKey::new(setup.root_key),
-            instances: instances.map(|it| (it.name.clone(), Arc::new(it))).collect(),
+            instances: instances
+                .map(|it| (it.name.clone(), Arc::new(it)))
+                .collect(),
             open: OpenConnections::default(),
             completing: Flights::default(),
             audit,

@@ -22,7 +22,7 @@ const EXIT_CONFIG: u8 = 78;
 
 /// Lets AI agents act on the Internet Computer as their users.
 #[derive(Debug, Parser)]
-#[command(name = "icgate", version)]
+#[command(name = "icgate", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -95,4 +95,21 @@ fn misconfigured(error: &ConfigError) -> ExitCode {
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("icgate: {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn serving_is_the_default_command() {
+        Arguments::command().debug_assert();
+        let default = Arguments::try_parse_from(["icgate", "--ready-file", "/x"]).unwrap();
+        assert!(default.command.is_none() && default.serve.ready_file.is_some());
+        let named = Arguments::try_parse_from(["icgate", "serve", "--ready-file", "/x"]).unwrap();
+        assert!(matches!(named.command, Some(Command::Serve(serve)) if serve.ready_file.is_some()));
+        assert!(Arguments::try_parse_from(["icgate", "--ready-file", "/x", "health"]).is_err());
+    }
 }

@@ -14,28 +14,17 @@ use tracing::{error, info};
 
 use super::failed;
 use crate::{
-    body,
+    app::App,
     config::Config,
     edge::{self, EdgeError, Handler},
 };
 
-struct NotFound;
-
-impl Handler for NotFound {
-    fn call(
-        &self,
-        _request: body::Request,
-    ) -> std::pin::Pin<Box<dyn Future<Output = body::Response> + Send + '_>> {
-        Box::pin(async {
-            let mut response = body::Response::new(body::empty());
-            *response.status_mut() = http::StatusCode::NOT_FOUND;
-            response
-        })
-    }
-}
-
 pub(super) async fn run(config: Config, ready_file: Option<PathBuf>) -> ExitCode {
-    match serve_until_signal(&config, ready_file, Arc::new(NotFound)).await {
+    let app = match App::open(&config).await {
+        Ok(app) => app,
+        Err(error) => return failed(&error),
+    };
+    match serve_until_signal(&config, ready_file, Arc::new(app)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -184,10 +184,11 @@ impl Checks {
                     "must be https when the edge has a certificate",
                 );
             }
-        } else if !listen.ip().is_loopback()
-            && !self.is_set("ICGATE_TLS_CERT")
-            && !(public_url.is_https() && proxies)
-        {
+            return;
+        }
+        let half_set = self.is_set("ICGATE_TLS_CERT") || self.is_set("ICGATE_TLS_KEY");
+        let behind_proxy = public_url.is_https() && proxies;
+        if !listen.ip().is_loopback() && !behind_proxy && !half_set {
             self.mistake(
                 "ICGATE_LISTEN",
                 "is not loopback: set ICGATE_TLS_CERT and ICGATE_TLS_KEY, or an https PUBLIC_URL and the \

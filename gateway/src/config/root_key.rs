@@ -73,6 +73,8 @@ pub(super) async fn fetch(url: &Url) -> Result<Vec<u8>, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -96,5 +98,35 @@ mod tests {
         assert!(matches!(parse("fetch", folder.path()), Ok(RootKey::Fetch)));
         assert!(parse("absent.der", folder.path()).is_err());
         assert!(parse(&hex::encode(&key[1..]), folder.path()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_local_replica_is_asked_for_its_key() {
+        let mut key = DER_PREFIX.to_vec();
+        key.extend([7; 96]);
+        // Self-described CBOR: a map of one text to one byte string.
+        let mut status = hex::decode("d9d9f7a168726f6f745f6b65795885").unwrap();
+        status.extend(&key);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = vec![0; 4096];
+            let count = stream.read(&mut asked).await.unwrap();
+            assert!(asked[..count].starts_with(b"GET /api/v2/status "));
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/cbor\r\ncontent-length: {}\r\n\r\n",
+                status.len()
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&status).await.unwrap();
+        };
+        let (fetched, ()) = tokio::join!(fetch(&url), answering);
+        assert_eq!(fetched.unwrap(), key);
+        drop(listener);
+        assert!(matches!(
+            fetch(&url).await,
+            Err(ConfigError::RootKey { .. })
+        ));
     }
 }

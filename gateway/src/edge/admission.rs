@@ -10,17 +10,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Limits, Network, network::mask_v6};
 
+/// Connections by address.
+type Taken = Arc<Mutex<HashMap<IpAddr, u32>>>;
+
 pub(super) struct Admission {
     places: Arc<Semaphore>,
     per_address: u32,
     exempt: Vec<Network>,
-    taken: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    taken: Taken,
 }
 
 /// A connection's place; given back when dropped.
 pub(super) struct Place {
     _place: OwnedSemaphorePermit,
-    address: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, u32>>>)>,
+    address: Option<(IpAddr, Taken)>,
 }
 
 impl Admission {

@@ -18,9 +18,12 @@ use tracing::{debug, error};
 use super::{
     connection::Connection,
     refusal::Refusal,
-    upload::{Gone, Upload},
+    upload::{Gone, Stop, Upload},
 };
 use crate::body::{Request, Response};
+
+/// How much of an answer a client must take within the idle limit.
+const WRITE_SIZE: usize = 256 << 10;
 
 /// Why a session ends without an orderly answer.
 enum Broken {
@@ -49,14 +52,17 @@ pub(super) async fn exchange(
     let begun = Upload::begin(&mut session, declared, continue_awaited, limits, deadline).await;
     let (body, mut upload) = match begun {
         Ok(begun) => begun,
-        Err(error) => return refuse(connection, session, Refusal::from(&error)).await,
+        Err(Stop::Refused(refusal)) => return refuse(connection, session, refusal).await,
+        Err(Stop::Gone) => return None,
     };
 
     let request = Request::from_parts(parts, body);
     let mut response = answer(connection, &mut session, &mut upload, request, deadline).await?;
-    if let Some(error) = upload.failure() {
+    if let Some(refusal) = upload.failure() {
         // The handler may have made something else of a body that broke off.
-        response = Refusal::from(error).response();
+        response = refusal.response();
+        // Where the next request would begin is unknown.
+        session.set_keepalive(None);
     }
     if connection.stopping() {
         session.set_keepalive(None);
@@ -227,7 +233,12 @@ async fn write(
         match frame {
             None => break,
             Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
+                if let Ok(mut data) = frame.into_data() {
+                    // The idle limit is for a reader that takes nothing, not for one that takes its time.
+                    while data.len() > WRITE_SIZE {
+                        let piece = data.split_to(WRITE_SIZE);
+                        written(timeout(idle, session.write_response_body(piece, false)).await)?;
+                    }
                     let last = body.is_end_stream();
                     written(timeout(idle, session.write_response_body(data, last)).await)?;
                     if last {

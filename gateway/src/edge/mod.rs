@@ -17,7 +17,7 @@ mod upload;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     future::Future, io, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration,
@@ -119,6 +119,8 @@ pub async fn serve(
                 }
                 None => debug!(%address, "connection limit reached"),
             },
+            // A client that left before it was accepted is no trouble of ours.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

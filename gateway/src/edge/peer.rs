@@ -67,7 +67,7 @@ impl PeerRules {
     /// Each proxy appends who spoke to it, so the client is the last entry that is not itself a trusted proxy.
     /// What is not an address ends the search: nothing before it can be believed.
     fn client(&self, connected: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let told: Vec<&str> = if headers.contains_key("forwarded") {
+        let told: Vec<&str> = if by_standard(headers) {
             values(headers, "forwarded")
                 .map(|element| parameter(element, "for").unwrap_or_default())
                 .collect()
@@ -86,9 +86,17 @@ impl PeerRules {
     }
 }
 
+/// Whether to read Forwarded (RFC 7239). Most proxies write X-Forwarded-* and pass a Forwarded on as their client
+/// sent it, so it counts only where none of those is there. A proxy that writes Forwarded has to drop the others.
+fn by_standard(headers: &HeaderMap) -> bool {
+    !["x-forwarded-for", "x-forwarded-proto"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
 /// What the nearest proxy says of its own client's connection.
 fn forwarded_https(headers: &HeaderMap) -> bool {
-    let protocol = if headers.contains_key("forwarded") {
+    let protocol = if by_standard(headers) {
         values(headers, "forwarded")
             .last()
             .and_then(|element| parameter(element, "proto"))
@@ -190,6 +198,18 @@ mod tests {
             judge("::ffff:10.0.0.1", false, &standard),
             is("2001:db8::1", true)
         );
+    }
+
+    #[test]
+    fn a_client_cannot_forge_the_standard_header_through_a_proxy_that_writes_the_other() {
+        let forged = [
+            ("forwarded", "for=6.6.6.6;proto=https"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+        ];
+        assert_eq!(judge("10.0.0.1", false, &forged), is("203.0.113.9", true));
+        let plain = [("forwarded", "proto=https"), ("x-forwarded-proto", "http")];
+        assert_eq!(judge("10.0.0.1", false, &plain), None);
     }
 
     #[test]

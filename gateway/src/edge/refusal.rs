@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::body::{self, BodyError, Response};
+use crate::body::{self, Response};
 
 /// Why a request does not reach the handler, or the handler's answer does not reach the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,15 +109,5 @@ impl Refusal {
         .into_bytes();
         answer.extend_from_slice(&body);
         answer
-    }
-}
-
-impl From<&BodyError> for Refusal {
-    fn from(error: &BodyError) -> Self {
-        match error {
-            BodyError::TooLarge => Refusal::BodyTooLarge,
-            BodyError::TooSlow => Refusal::TooSlow,
-            BodyError::Disconnected => Refusal::Malformed,
-        }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A configuration for loopback; nothing in it is reached.
-pub(super) fn config() -> Config {
+pub(crate) fn config() -> Config {
     let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
     let url = Url::parse("http://127.0.0.1:1").unwrap();
     let instances = InstanceName::ALL.map(|name| Instance {

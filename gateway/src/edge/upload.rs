@@ -8,12 +8,13 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use pingora_core::protocols::http::ServerSession;
+use pingora_core::{ErrorType, protocols::http::ServerSession};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
 
+use super::refusal::Refusal;
 use crate::{
     body::{self, Body, BodyError},
     config::Limits,
@@ -30,12 +31,21 @@ pub(super) struct Upload {
     limits: Limits,
     deadline: Instant,
     continue_awaited: bool,
-    failure: Option<BodyError>,
+    failure: Option<Stop>,
 }
 
 /// The client is no longer there.
 #[derive(Debug)]
 pub(super) struct Gone;
+
+/// Why a body ended before its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stop {
+    /// By the client's fault, and the client can be told.
+    Refused(Refusal),
+    /// The client went away.
+    Gone,
+}
 
 impl Upload {
     /// For a request without a body, or whose body was read already.
@@ -58,13 +68,13 @@ impl Upload {
         continue_awaited: bool,
         limits: &Limits,
         deadline: Instant,
-    ) -> Result<(Body, Upload), BodyError> {
+    ) -> Result<(Body, Upload), Stop> {
         let mut upload = Upload::finished(limits, deadline);
         if session.is_body_done() {
             return Ok((body::empty(), upload));
         }
         match declared {
-            Some(length) if length > limits.body_bytes => Err(BodyError::TooLarge),
+            Some(length) if length > limits.body_bytes => Err(Stop::Refused(Refusal::BodyTooLarge)),
             Some(length) if length <= READ_AHEAD && !continue_awaited => {
                 let bytes = upload.read_all(session, length).await?;
                 Ok((body::full(bytes), upload))
@@ -86,14 +96,14 @@ impl Upload {
         &mut self,
         session: &mut ServerSession,
         length: usize,
-    ) -> Result<Bytes, BodyError> {
+    ) -> Result<Bytes, Stop> {
         let Some(first) = self.next(session).await? else {
             return Ok(Bytes::new());
         };
         if first.len() >= length {
             // The framing is finished only when the end was read.
             if !session.is_body_done() && self.next(session).await?.is_some() {
-                return Err(BodyError::TooLarge);
+                return Err(Stop::Refused(Refusal::BodyTooLarge));
             }
             return Ok(first);
         }
@@ -106,25 +116,34 @@ impl Upload {
     }
 
     /// The next chunk, within the idle limit, the total deadline and the size limit.
-    async fn next(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, BodyError> {
+    async fn next(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Stop> {
         let deadline = self.deadline.min(Instant::now() + self.limits.idle_time);
         match timeout_at(deadline, session.read_request_body()).await {
-            Err(_) => Err(BodyError::TooSlow),
-            Ok(Err(_)) => Err(BodyError::Disconnected),
+            Err(_) => Err(Stop::Refused(Refusal::TooSlow)),
+            Ok(Err(error)) => Err(match error.etype() {
+                // RFC 9112 section 7.1: what pingora's body reader says of chunks that are none.
+                ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => {
+                    Stop::Refused(Refusal::Malformed)
+                }
+                _ => Stop::Gone,
+            }),
             Ok(Ok(None)) => Ok(None),
             Ok(Ok(Some(chunk))) => {
                 self.received += chunk.len();
                 if self.received > self.limit {
-                    return Err(BodyError::TooLarge);
+                    return Err(Stop::Refused(Refusal::BodyTooLarge));
                 }
                 Ok(Some(chunk))
             }
         }
     }
 
-    /// What was wrong with the body, if it ended early by the client's fault.
-    pub(super) fn failure(&self) -> Option<&BodyError> {
-        self.failure.as_ref()
+    /// What the client did wrong with its body, if anything.
+    pub(super) fn failure(&self) -> Option<Refusal> {
+        match self.failure {
+            Some(Stop::Refused(refusal)) => Some(refusal),
+            Some(Stop::Gone) | None => None,
+        }
     }
 
     /// Feeds the handler until the client goes away. Returns for no other reason, so it can stand beside the
@@ -148,13 +167,12 @@ impl Upload {
                 (Ok(Some(chunk)), Some(permit)) => permit.send(Ok(chunk)),
                 (Ok(Some(_)), None) => {}
                 (Ok(None), _) => break,
-                (Err(error), permit) => {
-                    let gone = matches!(error, BodyError::Disconnected);
+                (Err(stop), permit) => {
                     if let Some(permit) = permit {
-                        permit.send(Err(copy(&error)));
+                        permit.send(Err(stop.into()));
                     }
-                    self.failure = Some(error);
-                    if gone {
+                    self.failure = Some(stop);
+                    if let Stop::Gone = stop {
                         return Gone;
                     }
                 }
@@ -170,11 +188,13 @@ impl Upload {
     }
 }
 
-fn copy(error: &BodyError) -> BodyError {
-    match error {
-        BodyError::TooLarge => BodyError::TooLarge,
-        BodyError::TooSlow => BodyError::TooSlow,
-        BodyError::Disconnected => BodyError::Disconnected,
+impl From<Stop> for BodyError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(Refusal::BodyTooLarge) => BodyError::TooLarge,
+            Stop::Refused(Refusal::TooSlow) => BodyError::TooSlow,
+            Stop::Refused(_) | Stop::Gone => BodyError::Disconnected,
+        }
     }
 }
 

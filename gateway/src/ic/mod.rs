@@ -1,1 +1,283 @@
-//! Calls to the Internet Computer.
+//! Calls to the Internet Computer: submitting requests, anonymous or signed elsewhere, and verifying the answers.
+
+mod boundary;
+mod canister;
+mod certificate;
+mod error;
+pub mod interfaces;
+mod reject;
+
+use std::{future::Future, time::Duration};
+
+use ic_agent::{Agent, agent::EnvelopeContent};
+use ic_transport_types::{Envelope, RejectResponse, TransportCallResponse};
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+use self::{
+    boundary::{Boundary, Endpoint},
+    certificate::{Certified, Status, Verifier},
+};
+
+pub use canister::{CanisterId, CanisterIdError};
+pub use error::IcError;
+pub use reject::RejectKind;
+
+/// Requests in flight at once, all callers together.
+const MAX_REQUESTS: usize = 4096;
+/// Largest answer taken, in bytes; replies of canisters end at 3 MiB.
+const MAX_ANSWER: usize = 4 << 20;
+/// How long a query may take, the reading of its subnet's keys included.
+const QUERY_DEADLINE: Duration = Duration::from_secs(40);
+/// How long the result of an accepted update call is waited for. Below what clients wait for a tool.
+const ACCEPTED_PATIENCE: Duration = Duration::from_secs(100);
+/// The same when the answer to the submission was lost, so that nobody knows whether it arrived.
+const LOST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// One call of a canister's method.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The canister.
+    pub canister: CanisterId,
+    /// The method's name.
+    pub method: String,
+    /// Candid-encoded arguments.
+    pub arg: Vec<u8>,
+}
+
+/// An update call, signed.
+#[derive(Debug)]
+pub struct SignedUpdate {
+    /// CBOR envelope.
+    pub envelope: Vec<u8>,
+    /// Its request id, 32 bytes.
+    pub request_id: Vec<u8>,
+}
+
+/// The Internet Computer as this gateway reaches it. It holds no key: what it signs, it signs as nobody.
+#[derive(Debug)]
+pub struct Ic {
+    agent: Agent,
+    boundary: Boundary,
+    verifier: Verifier,
+}
+
+impl Ic {
+    /// The Internet Computer behind a boundary node's URL; certificates must chain to `root_key` (DER), or to
+    /// mainnet's when there is none. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(url: &Url, root_key: Option<&[u8]>) -> Result<Ic, IcError> {
+        let http = boundary::http_client()?;
+        let agent = Agent::builder()
+            .with_url(url.as_str())
+            .with_http_client(http.clone())
+            .with_max_concurrent_requests(MAX_REQUESTS)
+            .with_max_response_body_size(MAX_ANSWER)
+            .build()
+            .map_err(IcError::from)?;
+        if let Some(root_key) = root_key {
+            agent.set_root_key(root_key.to_vec());
+        }
+        Ok(Ic {
+            boundary: Boundary::new(http, url.clone()),
+            verifier: Verifier::new(agent.clone()),
+            agent,
+        })
+    }
+
+    /// An anonymous query; the answer's node signature is verified.
+    ///
+    /// # Errors
+    /// See [`IcError`].
+    pub async fn query_anonymous(&self, call: Call) -> Result<Vec<u8>, IcError> {
+        let canister = call.canister.principal();
+        let query = self.agent.query(&canister, call.method).with_arg(call.arg);
+        within(QUERY_DEADLINE, async { Ok(query.call().await?) }).await
+    }
+
+    /// A query that was signed elsewhere; the answer's node signature is verified.
+    ///
+    /// # Errors
+    /// See [`IcError`].
+    pub async fn query_signed(
+        &self,
+        canister: CanisterId,
+        envelope: Vec<u8>,
+    ) -> Result<Vec<u8>, IcError> {
+        let query = self.agent.query_signed(canister.principal(), envelope);
+        within(QUERY_DEADLINE, async { Ok(query.await?) }).await
+    }
+
+    /// An anonymous update call, waited for.
+    ///
+    /// # Errors
+    /// See [`IcError`].
+    pub async fn update_anonymous(&self, call: Call) -> Result<Vec<u8>, IcError> {
+        let canister = call.canister.principal();
+        let content = self
+            .agent
+            .update(&canister, call.method)
+            .with_arg(call.arg)
+            .into_envelope()?;
+        let request_id = content.to_request_id();
+        let update = SignedUpdate {
+            envelope: unsigned(content),
+            request_id: request_id.to_vec(),
+        };
+        let status = self.agent.sign_request_status(canister, request_id)?;
+        let status = async { Some(status.signed_request_status) };
+        self.update_signed(call.canister, update, status).await
+    }
+
+    /// Submits an update call and waits for its certified result: in the answer to the submission when it
+    /// finishes soon (IC interface specification, synchronous call), else by asking for its status with the
+    /// envelope that `status` makes when it is needed. Dropping the future stops asking, not the call.
+    ///
+    /// # Errors
+    /// See [`IcError`]; [`IcError::OutcomeUnknown`] when the call may have been executed.
+    pub async fn update_signed(
+        &self,
+        canister: CanisterId,
+        update: SignedUpdate,
+        status: impl Future<Output = Option<Vec<u8>>>,
+    ) -> Result<Vec<u8>, IcError> {
+        let SignedUpdate {
+            envelope,
+            request_id,
+        } = update;
+        let patience = match self.submit(canister, envelope, &request_id).await {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => ACCEPTED_PATIENCE,
+            Err(IcError::AnswerLost) => LOST_PATIENCE,
+            Err(error) => return Err(error),
+        };
+        let unknown = || IcError::OutcomeUnknown(hex::encode(&request_id));
+        let status = status.await.ok_or_else(unknown)?;
+        timeout(patience, self.wait(canister, &request_id, status))
+            .await
+            .unwrap_or_else(|_| Err(unknown()))
+    }
+
+    /// Nothing when the call was accepted and is not finished.
+    async fn submit(
+        &self,
+        canister: CanisterId,
+        envelope: Vec<u8>,
+        request_id: &[u8],
+    ) -> Result<Option<Vec<u8>>, IcError> {
+        let Some(answer) = self
+            .boundary
+            .post(Endpoint::Call, canister, envelope)
+            .await?
+        else {
+            return Ok(None);
+        };
+        match serde_cbor::from_slice(&answer).map_err(|_| IcError::AnswerLost)? {
+            TransportCallResponse::Accepted => Ok(None),
+            TransportCallResponse::NonReplicatedRejection(reject) => Err(reject.into()),
+            TransportCallResponse::Replied { certificate } => {
+                let certified = self.verifier.verify(certificate, canister).await?;
+                finished(certified.status(request_id)?)
+            }
+        }
+    }
+
+    async fn wait(
+        &self,
+        canister: CanisterId,
+        request_id: &[u8],
+        status: Vec<u8>,
+    ) -> Result<Vec<u8>, IcError> {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            match self.read_state(canister, status.clone()).await {
+                Ok(certified) => match certified.status(request_id)? {
+                    Status::Done => {
+                        return Err(IcError::OutcomeUnknown(hex::encode(request_id)));
+                    }
+                    status => {
+                        if let Some(reply) = finished(status)? {
+                            return Ok(reply);
+                        }
+                    }
+                },
+                // The call is on its way whatever happens to one question about it.
+                Err(error) if error.is_retryable() => {}
+                Err(error) => return Err(error),
+            }
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn read_state(
+        &self,
+        canister: CanisterId,
+        envelope: Vec<u8>,
+    ) -> Result<Certified, IcError> {
+        let answer = self
+            .boundary
+            .post(Endpoint::ReadState, canister, envelope)
+            .await
+            .map_err(IcError::of_a_read)?
+            .ok_or_else(|| IcError::Unexpected("an empty answer to read_state".to_owned()))?;
+        let response: ic_transport_types::ReadStateResponse = serde_cbor::from_slice(&answer)
+            .map_err(|error| IcError::Unexpected(error.to_string()))?;
+        self.verifier.verify(response.certificate, canister).await
+    }
+
+    /// One path of the certified state, read as nobody.
+    async fn read_path(
+        &self,
+        canister: CanisterId,
+        path: Vec<Vec<u8>>,
+    ) -> Result<Certified, IcError> {
+        let content = EnvelopeContent::ReadState {
+            ingress_expiry: expiry(),
+            sender: candid::Principal::anonymous(),
+            paths: vec![path.into_iter().map(Into::into).collect()],
+        };
+        let deadline = Instant::now() + QUERY_DEADLINE;
+        tokio::time::timeout_at(deadline, self.read_state(canister, unsigned(content)))
+            .await
+            .unwrap_or(Err(IcError::Unreachable))
+    }
+}
+
+fn finished(status: Status) -> Result<Option<Vec<u8>>, IcError> {
+    match status {
+        Status::Replied(reply) => Ok(Some(reply)),
+        Status::Rejected(reject) => Err(RejectResponse::into(reject)),
+        Status::Pending | Status::Done => Ok(None),
+    }
+}
+
+/// The envelope of an anonymous request.
+fn unsigned(content: EnvelopeContent) -> Vec<u8> {
+    let envelope = Envelope {
+        content: std::borrow::Cow::Owned(content),
+        sender_pubkey: None,
+        sender_sig: None,
+        sender_delegation: None,
+    };
+    envelope.encode_bytes()
+}
+
+/// Three minutes from now, in nanoseconds since the epoch.
+fn expiry() -> u64 {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from((now + Duration::from_secs(180)).as_nanos()).unwrap_or(u64::MAX)
+}
+
+async fn within<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, IcError>>,
+) -> Result<T, IcError> {
+    timeout(deadline, work)
+        .await
+        .unwrap_or(Err(IcError::Unreachable))
+}

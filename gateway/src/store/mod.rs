@@ -1,1 +1,134 @@
-//! What the gateway keeps on disk.
+//! What the gateway keeps on disk: one SQLite database in WAL mode.
+//!
+//! Every change is made inside a [`Transaction`], of which there is one at a time, and is on disk before
+//! [`Transaction::commit`] returns. Reads go beside it.
+
+mod chores;
+mod digest;
+mod encoding;
+mod limits;
+mod moment;
+mod read;
+mod reaper;
+pub mod records;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub use chores::DueChore;
+pub use digest::Digest;
+pub use limits::Limits;
+pub use moment::Moment;
+pub use transaction::{Committed, Registered, Transaction};
+
+const FILE: &str = "gateway.db";
+const READERS: u32 = 4;
+/// How long to wait for another process (a successor, a command) that holds the write lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the database could not do what was asked.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The state directory or the database file cannot be made.
+    #[error("{path}: {cause}")]
+    Directory {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The schema is newer than this program or was changed by hand.
+    #[error("the database's schema does not fit this version: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// SQLite failed.
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] sqlx::Error),
+    /// A record is not what this program writes.
+    #[error("the database holds a record that cannot be read: {0}")]
+    Corrupt(&'static str),
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// One connection: transactions queue for it.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    limits: Limits,
+}
+
+impl Store {
+    /// Opens `gateway.db` in the directory, makes both if they are not there (0700 and 0600), and brings the
+    /// schema to this version.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn open(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
+        let file = directory.join(FILE);
+        private_file(directory, &file)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged change survives kill -9 and power loss.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
+        sqlx::migrate!("./migrations").run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true))
+            .await?;
+        Ok(Self {
+            writer,
+            readers,
+            limits,
+        })
+    }
+
+    /// Begins the one transaction that may write; waits for the one before it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let open = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Transaction::new(open, self.limits))
+    }
+}
+
+fn private_file(directory: &Path, file: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| StoreError::Directory { path, cause }
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(failed(directory))?;
+    // SQLite gives its -wal and -shm files the mode of the database.
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)
+        .map(drop)
+        .map_err(failed(file))
+}

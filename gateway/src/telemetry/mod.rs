@@ -4,9 +4,14 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging. `RUST_LOG` filters (default `info`); only the first call of a process has an effect.
+/// What is logged unless `RUST_LOG` says otherwise. Everything pingora reports here is about one client's
+/// connection; at `info` any of them could fill the log.
+const DEFAULT_FILTER: &str = "info,pingora_core=off";
+
+/// Starts logging. `RUST_LOG` filters; only the first call of a process has an effect.
 pub fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

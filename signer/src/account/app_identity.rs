@@ -43,10 +43,12 @@ impl AppIdentity {
         account: Option<u64>,
     ) -> Result<Self, IdentityCallError> {
         let key = PrivateKey::generate();
-        let prepared =
-            ii.prepare_delegation(canister, session, origin, account, key.public_der()).await?;
-        let signed =
-            ii.get_delegation(canister, session, origin, key.public_der(), &prepared).await?;
+        let prepared = ii
+            .prepare_delegation(canister, session, origin, account, key.public_der())
+            .await?;
+        let signed = ii
+            .get_delegation(canister, session, origin, key.public_der(), &prepared)
+            .await?;
         let access = match signed.delegation.permissions {
             Some(DelegationPermissions::Queries) => AccessLevel::Queries,
             Some(DelegationPermissions::All) | None => AccessLevel::All,

@@ -35,7 +35,9 @@ impl Delegations {
     /// The account's identity, if its delegation is good for a while yet.
     pub fn warm(&self, account: &AccountKey, now: Nanos) -> Option<Arc<AppIdentity>> {
         let mut held = self.lock();
-        let entry = held.get_mut(account).filter(|entry| entry.app.is_usable(now))?;
+        let entry = held
+            .get_mut(account)
+            .filter(|entry| entry.app.is_usable(now))?;
         entry.used_at = now;
         Some(Arc::clone(&entry.app))
     }
@@ -110,7 +112,14 @@ impl Delegations {
                 let minting = mint();
                 async move {
                     let app = Arc::new(minting.await?);
-                    this.keep(account, Held { app: Arc::clone(&app), used_at, minted_at: now });
+                    this.keep(
+                        account,
+                        Held {
+                            app: Arc::clone(&app),
+                            used_at,
+                            minted_at: now,
+                        },
+                    );
                     Ok(app)
                 }
             })
@@ -151,7 +160,10 @@ mod tests {
     use crate::{connection::AccessLevel, envelope::Identity, vault::PrivateKey};
 
     fn account(number: u64) -> AccountKey {
-        (TargetOrigin::parse("https://app.example").unwrap(), Some(number))
+        (
+            TargetOrigin::parse("https://app.example").unwrap(),
+            Some(number),
+        )
     }
 
     fn app(expires_at: Nanos) -> AppIdentity {
@@ -177,7 +189,10 @@ mod tests {
         let first = obtain(0).await.unwrap();
         let last_moment = 5 * MINUTE - MARGIN - 1;
         assert!(Arc::ptr_eq(&first, &obtain(last_moment).await.unwrap()));
-        assert!(!Arc::ptr_eq(&first, &obtain(last_moment + 1).await.unwrap()));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &obtain(last_moment + 1).await.unwrap()
+        ));
         assert_eq!(mints.load(Ordering::SeqCst), 2);
     }
 
@@ -193,7 +208,11 @@ mod tests {
                     mints.fetch_add(1, Ordering::SeqCst);
                     Ok(app(MINUTE))
                 };
-                delegations.obtain(account(1), 0, mint).await.unwrap().principal()
+                delegations
+                    .obtain(account(1), 0, mint)
+                    .await
+                    .unwrap()
+                    .principal()
             })
         });
         let mut principals = Vec::new();
@@ -210,7 +229,12 @@ mod tests {
         let failing = || async { Err(SignerError::new(Reason::IdentityUnavailable, "later")) };
         let failed = delegations.obtain(account(1), 0, failing).await;
         assert_eq!(failed.unwrap_err().reason, Reason::IdentityUnavailable);
-        assert!(delegations.obtain(account(1), 0, || async { Ok(app(MINUTE)) }).await.is_ok());
+        assert!(
+            delegations
+                .obtain(account(1), 0, || async { Ok(app(MINUTE)) })
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test]
@@ -219,7 +243,8 @@ mod tests {
         let start = 10 * MINUTE;
         let lapse = start + 5 * MINUTE;
         for number in [1, 2] {
-            let minted = delegations.obtain(account(number), start, || async move { Ok(app(lapse)) });
+            let minted =
+                delegations.obtain(account(number), start, || async move { Ok(app(lapse)) });
             minted.await.unwrap();
         }
         let late = lapse - 50 * SECOND;
@@ -227,7 +252,10 @@ mod tests {
         assert!(delegations.due(late - 20 * SECOND).is_empty());
         assert_eq!(delegations.due(late), [account(1)]);
         // The grant ends with the delegation: the new one lapses at the same time.
-        delegations.renew(account(1), late, || async move { Ok(app(lapse)) }).await.unwrap();
+        delegations
+            .renew(account(1), late, || async move { Ok(app(lapse)) })
+            .await
+            .unwrap();
         assert!(delegations.due(late + SECOND).is_empty());
     }
 
@@ -235,7 +263,12 @@ mod tests {
     async fn the_number_of_delegations_is_bounded() {
         let delegations = Arc::new(Delegations::default());
         for number in 0..100 {
-            let minted = delegations.obtain(account(number), 0, || async move { Ok(app(MINUTE + number)) });
+            let minted =
+                delegations.obtain(
+                    account(number),
+                    0,
+                    || async move { Ok(app(MINUTE + number)) },
+                );
             minted.await.unwrap();
         }
         assert_eq!(delegations.lock().len(), CAPACITY);

@@ -26,7 +26,9 @@ pub struct Flights<K, V> {
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
-        Self { airborne: Arc::default() }
+        Self {
+            airborne: Arc::default(),
+        }
     }
 }
 
@@ -54,7 +56,10 @@ where
         if let Some(flight) = airborne.get(&key) {
             return flight.clone();
         }
-        let landing = Landed { airborne: Arc::clone(&self.airborne), key: key.clone() };
+        let landing = Landed {
+            airborne: Arc::clone(&self.airborne),
+            key: key.clone(),
+        };
         let work = work();
         let task = tokio::spawn(async move {
             let outcome = work.await;

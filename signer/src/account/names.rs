@@ -19,10 +19,13 @@ const FRESH: Nanos = 5 * MINUTE;
 /// Accounts named in an error at most.
 const SHOWN: usize = 20;
 
+/// Lists of accounts by origin, and when each was fetched.
+type Lists = HashMap<TargetOrigin, (Nanos, Arc<[AccountInfo]>)>;
+
 /// The user's accounts at the origins a connection asked for lately.
 #[derive(Default)]
 pub struct Accounts {
-    held: Mutex<HashMap<TargetOrigin, (Nanos, Arc<[AccountInfo]>)>>,
+    held: Mutex<Lists>,
     /// One list of an origin is fetched at a time.
     pub(crate) flights: Flights<TargetOrigin, Arc<[AccountInfo]>>,
 }
@@ -48,7 +51,7 @@ impl Accounts {
         held.insert(origin, (now, accounts));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TargetOrigin, (Nanos, Arc<[AccountInfo]>)>> {
+    fn lock(&self) -> MutexGuard<'_, Lists> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,14 +60,23 @@ impl Accounts {
 ///
 /// # Errors
 /// When there is none or there are several.
-pub fn choose(accounts: &[AccountInfo], origin: &TargetOrigin, name: &str) -> Result<Option<u64>, SignerError> {
-    let mut matching = accounts.iter().filter(|account| account.name.as_deref() == Some(name));
+pub fn choose(
+    accounts: &[AccountInfo],
+    origin: &TargetOrigin,
+    name: &str,
+) -> Result<Option<u64>, SignerError> {
+    let mut matching = accounts
+        .iter()
+        .filter(|account| account.name.as_deref() == Some(name));
     match (matching.next(), matching.next()) {
         (Some(account), None) => Ok(account.number),
         (Some(_), Some(_)) => Err(refusal::account_ambiguous(origin, name)),
         (None, _) => {
-            let names: Vec<&str> =
-                accounts.iter().filter_map(|account| account.name.as_deref()).take(SHOWN).collect();
+            let names: Vec<&str> = accounts
+                .iter()
+                .filter_map(|account| account.name.as_deref())
+                .take(SHOWN)
+                .collect();
             Err(refusal::account_unknown(origin, name, &names))
         }
     }
@@ -77,7 +89,11 @@ mod tests {
     use super::*;
 
     fn account(number: u64, name: &str) -> AccountInfo {
-        AccountInfo { number: Some(number), name: Some(name.to_owned()), last_used: None }
+        AccountInfo {
+            number: Some(number),
+            name: Some(name.to_owned()),
+            last_used: None,
+        }
     }
 
     fn origin(host: &str) -> TargetOrigin {
@@ -87,7 +103,11 @@ mod tests {
     #[test]
     fn a_name_means_exactly_one_account() {
         let accounts = [
-            AccountInfo { number: None, name: None, last_used: None },
+            AccountInfo {
+                number: None,
+                name: None,
+                last_used: None,
+            },
             account(1, "savings"),
             account(2, "work"),
             account(3, "work"),
@@ -95,9 +115,18 @@ mod tests {
         let app = origin("app.example");
         assert_eq!(choose(&accounts, &app, "savings"), Ok(Some(1)));
         for name in ["Savings", "work", "", "none"] {
-            assert_eq!(choose(&accounts, &app, name).unwrap_err().reason, Reason::AccountUnknown, "{name}");
+            assert_eq!(
+                choose(&accounts, &app, name).unwrap_err().reason,
+                Reason::AccountUnknown,
+                "{name}"
+            );
         }
-        assert!(choose(&accounts, &app, "none").unwrap_err().message.contains("savings"));
+        assert!(
+            choose(&accounts, &app, "none")
+                .unwrap_err()
+                .message
+                .contains("savings")
+        );
     }
 
     #[test]

@@ -95,7 +95,8 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> String {
-        TargetOrigin::parse(text).map_or_else(|error| error.to_string(), |origin| origin.to_string())
+        TargetOrigin::parse(text)
+            .map_or_else(|error| error.to_string(), |origin| origin.to_string())
     }
 
     #[test]
@@ -111,14 +112,20 @@ mod tests {
         ] {
             assert_eq!(canonical(text), "https://app.example", "{text}");
         }
-        assert_eq!(canonical("https://app.example:8443/x"), "https://app.example:8443");
+        assert_eq!(
+            canonical("https://app.example:8443/x"),
+            "https://app.example:8443"
+        );
     }
 
     #[test]
     fn canister_hosts_are_remapped() {
         let label = "rdmx6-jaaaa-aaaaa-aaadq-cai";
         for text in ["icp0.io", "icp.net", "ic0.app"] {
-            assert_eq!(canonical(&format!("https://{label}.{text}")), format!("https://{label}.ic0.app"));
+            assert_eq!(
+                canonical(&format!("https://{label}.{text}")),
+                format!("https://{label}.ic0.app")
+            );
             assert_eq!(
                 canonical(&format!("https://{label}.raw.{text}")),
                 format!("https://{label}.raw.ic0.app")

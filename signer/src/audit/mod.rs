@@ -58,9 +58,21 @@ impl Audit {
     }
 
     /// Records that a call is refused.
-    pub fn refused(&self, connection: &str, call: &Call, sender: Option<Principal>, refusal: Refusal) {
+    pub fn refused(
+        &self,
+        connection: &str,
+        call: &Call,
+        sender: Option<Principal>,
+        refusal: Refusal,
+    ) {
         let digest = sender.map(|sender| call.digest(sender));
-        self.record(&Decision { connection, call, sender, digest, outcome: Err(refusal) });
+        self.record(&Decision {
+            connection,
+            call,
+            sender,
+            digest,
+            outcome: Err(refusal),
+        });
     }
 
     /// Records that the signer signs a call of its own to Internet Identity.
@@ -70,7 +82,10 @@ impl Audit {
 
     /// How many signatures were made and how many refused since the start.
     pub fn counts(&self) -> (u64, u64) {
-        (self.signed.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+        (
+            self.signed.load(Ordering::Relaxed),
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 
     fn record(&self, decision: &Decision<'_>) {

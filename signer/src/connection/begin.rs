@@ -48,10 +48,9 @@ impl Signer {
         slot: NewSlot,
     ) -> Result<Begun, SignerError> {
         let now = self.clock.now();
-        let instance = self
-            .instances
-            .get(instance)
-            .ok_or_else(|| refusal::invalid("`instance` is not one the signer is configured for"))?;
+        let instance = self.instances.get(instance).ok_or_else(|| {
+            refusal::invalid("`instance` is not one the signer is configured for")
+        })?;
         if ceiling.expires_at.is_some_and(|at| at <= now) {
             return Err(refusal::invalid("`ceiling.expires_at_ns` has passed"));
         }
@@ -63,14 +62,21 @@ impl Signer {
         let slot_id = slot_id(id.as_str(), &slot.secret);
         let pair = ConnectionKeyPair::generate();
         let (registration_key, session_key) = (PrivateKey::generate(), PrivateKey::generate());
-        let registration = SealPurpose::Registration { connection: id.as_str() };
-        let session = SealPurpose::Session { grant: &grant_id, connection: id.as_str() };
+        let registration = SealPurpose::Registration {
+            connection: id.as_str(),
+        };
+        let session = SealPurpose::Session {
+            grant: &grant_id,
+            connection: id.as_str(),
+        };
         let connection = ConnectionRecord {
             instance: instance.name.clone(),
             ceiling,
             public_key: pair.public(),
             registration_key: Some(
-                pair.public().seal(registration, &registration_key).map_err(stored)?,
+                pair.public()
+                    .seal(registration, &registration_key)
+                    .map_err(stored)?,
             ),
             registration_public: registration_key.public_der().to_vec(),
             expires_at: now + SIGN_IN,
@@ -96,15 +102,23 @@ impl Signer {
             },
             slot_id: &slot_id,
             slot: &SlotRecord {
-                sealed: SlotKey::derive(id.as_str(), &slot.secret).seal(&pair).map_err(stored)?,
+                sealed: SlotKey::derive(id.as_str(), &slot.secret)
+                    .seal(&pair)
+                    .map_err(stored)?,
                 expires_at: slot.expires_at,
             },
             created_at: now,
         };
-        let evicted =
-            self.store.begin(new, self.limits.pending_connections).await.map_err(stored)?;
+        let evicted = self
+            .store
+            .begin(new, self.limits.pending_connections)
+            .await
+            .map_err(stored)?;
         if !evicted.is_empty() {
-            tracing::warn!(evicted = evicted.len(), "too many sign-ins at once; the oldest were forgotten");
+            tracing::warn!(
+                evicted = evicted.len(),
+                "too many sign-ins at once; the oldest were forgotten"
+            );
         }
         Ok(Begun {
             id,

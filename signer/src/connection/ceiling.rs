@@ -56,20 +56,32 @@ impl TryFrom<v1::Ceiling> for Ceiling {
             _ => return Err("`ceiling.access_level` must be QUERIES or ALL"),
         };
         let expires_at = (ceiling.expires_at_ns != 0).then_some(ceiling.expires_at_ns);
-        Ok(Self { scopes, access, expires_at })
+        Ok(Self {
+            scopes,
+            access,
+            expires_at,
+        })
     }
 }
 
 impl From<Ceiling> for v1::Ceiling {
     fn from(ceiling: Ceiling) -> Self {
-        let Scopes { read, write, manage } = ceiling.scopes;
+        let Scopes {
+            read,
+            write,
+            manage,
+        } = ceiling.scopes;
         let scopes = [
             (read, v1::Scope::Read),
             (write, v1::Scope::Write),
             (manage, v1::Scope::Manage),
         ];
         Self {
-            scopes: scopes.into_iter().filter(|(has, _)| *has).map(|(_, scope)| scope.into()).collect(),
+            scopes: scopes
+                .into_iter()
+                .filter(|(has, _)| *has)
+                .map(|(_, scope)| scope.into())
+                .collect(),
             access_level: v1::AccessLevel::from(ceiling.access).into(),
             expires_at_ns: ceiling.expires_at.unwrap_or(0),
         }
@@ -92,7 +104,11 @@ mod tests {
     #[test]
     fn survives_the_wire() {
         let ceiling = Ceiling {
-            scopes: Scopes { read: true, write: false, manage: true },
+            scopes: Scopes {
+                read: true,
+                write: false,
+                manage: true,
+            },
             access: AccessLevel::Queries,
             expires_at: Some(7),
         };
@@ -101,14 +117,36 @@ mod tests {
 
     #[test]
     fn nothing_is_assumed() {
-        let full = v1::Ceiling { scopes: vec![1, 2, 3], access_level: 2, expires_at_ns: 0 };
-        assert_eq!(Ceiling::try_from(full.clone()).map(|ceiling| ceiling.expires_at), Ok(None));
+        let full = v1::Ceiling {
+            scopes: vec![1, 2, 3],
+            access_level: 2,
+            expires_at_ns: 0,
+        };
+        assert_eq!(
+            Ceiling::try_from(full.clone()).map(|ceiling| ceiling.expires_at),
+            Ok(None)
+        );
         for wrong in [
-            v1::Ceiling { scopes: vec![], ..full.clone() },
-            v1::Ceiling { scopes: vec![0], ..full.clone() },
-            v1::Ceiling { scopes: vec![1, 4], ..full.clone() },
-            v1::Ceiling { access_level: 0, ..full.clone() },
-            v1::Ceiling { access_level: 3, ..full },
+            v1::Ceiling {
+                scopes: vec![],
+                ..full.clone()
+            },
+            v1::Ceiling {
+                scopes: vec![0],
+                ..full.clone()
+            },
+            v1::Ceiling {
+                scopes: vec![1, 4],
+                ..full.clone()
+            },
+            v1::Ceiling {
+                access_level: 0,
+                ..full.clone()
+            },
+            v1::Ceiling {
+                access_level: 3,
+                ..full
+            },
         ] {
             assert!(Ceiling::try_from(wrong).is_err());
         }

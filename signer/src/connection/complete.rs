@@ -50,12 +50,16 @@ impl Signer {
         let (this, own_id) = (Arc::clone(self), id.clone());
         let (completed, with) = self
             .completing
-            .board(id.clone(), move || async move { this.complete_once(&own_id, &secret, chain).await })
+            .board(id.clone(), move || async move {
+                this.complete_once(&own_id, &secret, chain).await
+            })
             .await?;
         if with == digest {
             Ok(completed)
         } else {
-            Err(refusal::invalid("This connection was completed with another delegation chain"))
+            Err(refusal::invalid(
+                "This connection was completed with another delegation chain",
+            ))
         }
     }
 
@@ -75,7 +79,10 @@ impl Signer {
 
         let Found { records, .. } = found;
         let ceiling = records.connection.ceiling;
-        let expires_at = ceiling.expires_at.unwrap_or(Nanos::MAX).min(registration.expiration);
+        let expires_at = ceiling
+            .expires_at
+            .unwrap_or(Nanos::MAX)
+            .min(registration.expiration);
         let access = ceiling.access.min(registration.access);
         let grant = GrantRecord {
             state: GrantState::Live,
@@ -84,8 +91,12 @@ impl Signer {
             user: Some(user.clone()),
             ..records.grant
         };
-        let completion =
-            Completion { id: id.as_str(), grant_id: &records.grant_id, grant: &grant, user_id: &user.id };
+        let completion = Completion {
+            id: id.as_str(),
+            grant_id: &records.grant_id,
+            grant: &grant,
+            user_id: &user.id,
+        };
         let mut connection = records.connection;
         connection.registration_key = None;
         connection.expires_at = expires_at;
@@ -94,24 +105,49 @@ impl Signer {
         let completed = self
             .store
             .complete(completion, |replaced| {
-                connection.completed = Some(vault::Completed { chain_digest, replaced });
+                connection.completed = Some(vault::Completed {
+                    chain_digest,
+                    replaced,
+                });
                 connection
             })
             .await
             .map_err(stored)?;
-        let replaced = completed.completed.map(|completed| completed.replaced).unwrap_or_default();
+        let replaced = completed
+            .completed
+            .map(|completed| completed.replaced)
+            .unwrap_or_default();
         for id in replaced.iter().filter_map(|id| ConnectionId::parse(id)) {
             self.open.end(&id).await;
         }
         info!(connection = %id, user = user.id, replaced = replaced.len(), "connection completed");
-        Ok((Completed { user, expires_at, access, replaced }, chain_digest))
+        Ok((
+            Completed {
+                user,
+                expires_at,
+                access,
+                replaced,
+            },
+            chain_digest,
+        ))
     }
 
-    async fn verify(&self, chain: &Chain, found: &Found, instance: &Instance) -> Result<(), SignerError> {
+    async fn verify(
+        &self,
+        chain: &Chain,
+        found: &Found,
+        instance: &Instance,
+    ) -> Result<(), SignerError> {
         let leaf = &found.records.connection.registration_public;
-        chain.check(leaf, instance.canister, self.clock.now()).map_err(refusal::chain)?;
+        chain
+            .check(leaf, instance.canister, self.clock.now())
+            .map_err(refusal::chain)?;
         self.root_key
-            .verify_chain(instance.canister, chain.public_key.clone(), chain.hops.clone())
+            .verify_chain(
+                instance.canister,
+                chain.public_key.clone(),
+                chain.hops.clone(),
+            )
             .await
             .map_err(|error| refusal::chain_signature(&error))
     }
@@ -131,10 +167,21 @@ impl Signer {
         };
         let registration_key = found
             .pair
-            .open(SealPurpose::Registration { connection: id.as_str() }, registration_key)
+            .open(
+                SealPurpose::Registration {
+                    connection: id.as_str(),
+                },
+                registration_key,
+            )
             .map_err(stored)?;
-        let purpose = SealPurpose::Session { grant: &records.grant_id, connection: id.as_str() };
-        let session_key = found.pair.open(purpose, &session_key.sealed).map_err(stored)?;
+        let purpose = SealPurpose::Session {
+            grant: &records.grant_id,
+            connection: id.as_str(),
+        };
+        let session_key = found
+            .pair
+            .open(purpose, &session_key.sealed)
+            .map_err(stored)?;
 
         let canister = instance.canister;
         let registrar = Identity::delegated(registration_key, &chain.public_key, &chain.hops);
@@ -148,16 +195,29 @@ impl Signer {
             return Err(refusal::identity_call(lapsed));
         }
         let session = Identity::of_key(session_key);
-        let user = self.read_user(&session, instance).await.map_err(refusal::registration)?;
+        let user = self
+            .read_user(&session, instance)
+            .await
+            .map_err(refusal::registration)?;
         Ok((registration, user))
     }
 
     /// The user behind a session key: their default account at this server's own origin.
-    async fn read_user(&self, session: &Identity, instance: &Instance) -> Result<User, IdentityCallError> {
+    async fn read_user(
+        &self,
+        session: &Identity,
+        instance: &Instance,
+    ) -> Result<User, IdentityCallError> {
         let unused = PrivateKey::generate();
         let prepared = self
             .ii
-            .prepare_delegation(instance.canister, session, &instance.origin, None, unused.public_der())
+            .prepare_delegation(
+                instance.canister,
+                session,
+                &instance.origin,
+                None,
+                unused.public_der(),
+            )
             .await?;
         if !crate::grant::is_key_of(instance.canister, &prepared.user_key) {
             let foreign = "the user's key is not one of the Internet Identity canister";

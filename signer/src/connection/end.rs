@@ -55,7 +55,10 @@ impl Signer {
     /// # Errors
     /// When the database fails.
     pub async fn close(&self, id: &ConnectionId) -> Result<(), SignerError> {
-        self.store.close_connection(id.as_str()).await.map_err(stored)?;
+        self.store
+            .close_connection(id.as_str())
+            .await
+            .map_err(stored)?;
         self.open.end(id).await;
         info!(connection = %id, "connection closed");
         Ok(())

@@ -45,7 +45,13 @@ mod tests {
     fn reads_what_it_makes_and_nothing_else() {
         let id = ConnectionId::random();
         assert_eq!(ConnectionId::parse(id.as_str()), Some(id));
-        for text in ["", "short", &"A".repeat(23), &"=".repeat(22), "AAAAAAAAAAAAAAAAAAAAA\n"] {
+        for text in [
+            "",
+            "short",
+            &"A".repeat(23),
+            &"=".repeat(22),
+            "AAAAAAAAAAAAAAAAAAAAA\n",
+        ] {
             assert_eq!(ConnectionId::parse(text), None, "{text:?}");
         }
     }

@@ -63,7 +63,11 @@ impl OpenConnection {
             ceiling: self.ceiling,
             access: self.access.min(access),
             expires_at: self.expires_at,
-            standing: if over { Standing::Ended } else { Standing::Live },
+            standing: if over {
+                Standing::Ended
+            } else {
+                Standing::Live
+            },
         }
     }
 
@@ -74,11 +78,9 @@ impl OpenConnection {
 
     fn knows(&self, secret: &ConnectionSecret, now: Nanos) -> bool {
         let digest: [u8; 32] = Sha256::digest(secret.expose()).into();
-        self.known()
-            .iter()
-            .fold(false, |found, known| {
-                found | (bool::from(known.digest.ct_eq(&digest)) & (known.expires_at > now))
-            })
+        self.known().iter().fold(false, |found, known| {
+            found | (bool::from(known.digest.ct_eq(&digest)) & (known.expires_at > now))
+        })
     }
 
     fn learn(&self, new: KnownSecret, now: Nanos) {
@@ -113,8 +115,15 @@ pub(crate) struct OpenConnections {
 
 impl Default for OpenConnections {
     fn default() -> Self {
-        let cache = Cache::builder().max_capacity(CAPACITY).time_to_idle(IDLE).build();
-        Self { cache, withdrawals: [const { AtomicU64::new(0) }; STRIPES], hasher: RandomState::new() }
+        let cache = Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_idle(IDLE)
+            .build();
+        Self {
+            cache,
+            withdrawals: [const { AtomicU64::new(0) }; STRIPES],
+            hasher: RandomState::new(),
+        }
     }
 }
 
@@ -126,12 +135,18 @@ impl OpenConnections {
         secret: &ConnectionSecret,
         now: Nanos,
     ) -> Option<Arc<OpenConnection>> {
-        self.cache.get(id).await.filter(|connection| connection.knows(secret, now))
+        self.cache
+            .get(id)
+            .await
+            .filter(|connection| connection.knows(secret, now))
     }
 
     /// Every opened connection.
     pub(crate) fn all(&self) -> Vec<Arc<OpenConnection>> {
-        self.cache.iter().map(|(_, connection)| connection).collect()
+        self.cache
+            .iter()
+            .map(|(_, connection)| connection)
+            .collect()
     }
 
     /// Slots were dropped: their secrets open nothing any more.
@@ -224,15 +239,26 @@ impl Signer {
         secret: &ConnectionSecret,
     ) -> Result<Found, SignerError> {
         let slot_id = slot_id(id.as_str(), secret);
-        let records = self.store.find(id.as_str(), &slot_id).await.map_err(stored)?;
+        let records = self
+            .store
+            .find(id.as_str(), &slot_id)
+            .await
+            .map_err(stored)?;
         let records = records.ok_or_else(refusal::secret_refused)?;
         let now = self.clock.now();
-        let forgotten = records.connection.completed.is_none() && records.connection.expires_at <= now;
+        let forgotten =
+            records.connection.completed.is_none() && records.connection.expires_at <= now;
         if records.slot.expires_at <= now || forgotten {
             return Err(refusal::secret_refused());
         }
-        let pair = SlotKey::derive(id.as_str(), secret).open(&records.slot.sealed).map_err(stored)?;
-        Ok(Found { records, pair, slot_id })
+        let pair = SlotKey::derive(id.as_str(), secret)
+            .open(&records.slot.sealed)
+            .map_err(stored)?;
+        Ok(Found {
+            records,
+            pair,
+            slot_id,
+        })
     }
 
     fn opened(&self, id: &ConnectionId, found: Found) -> Result<OpenConnection, SignerError> {
@@ -242,7 +268,10 @@ impl Signer {
             Standing::Live => self.instance_of(&found)?,
         };
         let Found { records, pair, .. } = found;
-        let purpose = SealPurpose::Session { grant: &records.grant_id, connection: id.as_str() };
+        let purpose = SealPurpose::Session {
+            grant: &records.grant_id,
+            connection: id.as_str(),
+        };
         let session = records.grant_key.ok_or_else(refusal::connection_ended)?;
         let session = pair.open(purpose, &session.sealed).map_err(stored)?;
         Ok(OpenConnection {
@@ -274,7 +303,9 @@ impl Signer {
 impl Found {
     /// Where the connection stands.
     pub(super) fn standing(&self, now: Nanos) -> Standing {
-        let Opened { connection, grant, .. } = &self.records;
+        let Opened {
+            connection, grant, ..
+        } = &self.records;
         match grant.state {
             _ if connection.completed.is_none() => Standing::Pending,
             GrantState::Live if now < connection.expires_at => Standing::Live,

@@ -32,12 +32,17 @@ impl Signer {
     /// them warm.
     pub async fn renew_due(self: &Arc<Self>) {
         let now = self.clock.now();
-        let due = self.open.all().into_iter().filter(|connection| connection.is_live(now)).flat_map(
-            |connection| {
+        let due = self
+            .open
+            .all()
+            .into_iter()
+            .filter(|connection| connection.is_live(now))
+            .flat_map(|connection| {
                 let accounts = connection.delegations.due(now);
-                accounts.into_iter().map(move |account| (Arc::clone(&connection), account))
-            },
-        );
+                accounts
+                    .into_iter()
+                    .map(move |account| (Arc::clone(&connection), account))
+            });
         stream::iter(due.collect::<Vec<_>>())
             .for_each_concurrent(CONCURRENCY, |(connection, account)| async move {
                 let mint = || self.mint(&connection, account.clone());

@@ -86,8 +86,13 @@ impl Signer {
     /// Signs if the connection is open and the delegation at hand; waits for nothing.
     pub async fn sign_warm(&self, request: SignRequest) -> Warm {
         let now = self.clock.now();
-        let connection = self.open.warm(&request.connection, &request.secret, now).await;
-        let app = connection.as_ref().and_then(|connection| warm_app(connection, &request.account, now));
+        let connection = self
+            .open
+            .warm(&request.connection, &request.secret, now)
+            .await;
+        let app = connection
+            .as_ref()
+            .and_then(|connection| warm_app(connection, &request.account, now));
         match (connection, app) {
             (Some(connection), Some(app)) => {
                 Warm::Done(self.sign_as(&connection, &app, request.call))
@@ -145,8 +150,14 @@ impl Signer {
         let bounds = connection.bounds(app.access);
         let rule = self.judge(connection, &bounds, &call, Some(sender), self.clock.now())?;
         let digest = call.digest(sender);
-        let recorded = self.audit.allowed(connection.id.as_str(), &call, sender, digest, rule);
-        Ok(Signed { envelope: sign(recorded, &app.identity, call), rule, digest })
+        let recorded = self
+            .audit
+            .allowed(connection.id.as_str(), &call, sender, digest, rule);
+        Ok(Signed {
+            envelope: sign(recorded, &app.identity, call),
+            rule,
+            digest,
+        })
     }
 
     /// Decides, and records a refusal.
@@ -159,7 +170,8 @@ impl Signer {
         now: Nanos,
     ) -> Result<Rule, SignerError> {
         decide(bounds, call, now).map_err(|refusal| {
-            self.audit.refused(connection.id.as_str(), call, sender, refusal);
+            self.audit
+                .refused(connection.id.as_str(), call, sender, refusal);
             SignerError::new(refusal.reason, refusal.sentence)
         })
     }
@@ -176,7 +188,10 @@ impl Signer {
         };
         let key = (account.origin.clone(), number);
         let mint = || self.mint(connection, key.clone());
-        connection.delegations.obtain(key.clone(), self.clock.now(), mint).await
+        connection
+            .delegations
+            .obtain(key.clone(), self.clock.now(), mint)
+            .await
     }
 
     /// The work of obtaining a delegation, as a future of its own.
@@ -215,7 +230,11 @@ impl Signer {
             return Ok(number);
         }
         // Not listed lately, or made since then.
-        choose(&self.fetch_accounts(connection, origin).await?, origin, name)
+        choose(
+            &self.fetch_accounts(connection, origin).await?,
+            origin,
+            name,
+        )
     }
 
     async fn fetch_accounts(
@@ -224,20 +243,31 @@ impl Signer {
         origin: &TargetOrigin,
     ) -> Result<Arc<[AccountInfo]>, SignerError> {
         let fetch = || {
-            let (this, connection, origin) = (Arc::clone(self), Arc::clone(connection), origin.clone());
+            let (this, connection, origin) =
+                (Arc::clone(self), Arc::clone(connection), origin.clone());
             async move {
                 let canister = connection.instance.canister;
-                match this.ii.accounts(canister, &connection.session, &origin).await {
+                match this
+                    .ii
+                    .accounts(canister, &connection.session, &origin)
+                    .await
+                {
                     Ok(accounts) => {
                         let accounts: Arc<[AccountInfo]> = accounts.into();
-                        connection.accounts.keep(origin, this.clock.now(), Arc::clone(&accounts));
+                        connection
+                            .accounts
+                            .keep(origin, this.clock.now(), Arc::clone(&accounts));
                         Ok(accounts)
                     }
                     Err(failure) => Err(this.identity_failure(&connection, failure).await),
                 }
             }
         };
-        connection.accounts.flights.board(origin.clone(), fetch).await
+        connection
+            .accounts
+            .flights
+            .board(origin.clone(), fetch)
+            .await
     }
 }
 
@@ -254,5 +284,7 @@ fn warm_app(
             choose(&accounts, &account.origin, name).ok()?
         }
     };
-    connection.delegations.warm(&(account.origin.clone(), number), now)
+    connection
+        .delegations
+        .warm(&(account.origin.clone(), number), now)
 }

@@ -22,7 +22,9 @@ impl Signer {
         slots: &[NewSlot],
     ) -> Result<Vec<String>, SignerError> {
         if slots.is_empty() || slots.len() > CAPACITY as usize {
-            return Err(refusal::invalid(format_args!("`slots` must hold 1 to {CAPACITY} slots")));
+            return Err(refusal::invalid(format_args!(
+                "`slots` must hold 1 to {CAPACITY} slots"
+            )));
         }
         let now = self.clock.now();
         if slots.iter().any(|slot| slot.expires_at <= now) {
@@ -31,15 +33,24 @@ impl Signer {
         let found = self.find(id, secret).await?;
         let seal = |slot: &NewSlot| {
             let sealed = SlotKey::derive(id.as_str(), &slot.secret).seal(&found.pair)?;
-            let record = SlotRecord { sealed, expires_at: slot.expires_at };
-            Ok(NewSlotRow { id: slot_id(id.as_str(), &slot.secret), record })
+            let record = SlotRecord {
+                sealed,
+                expires_at: slot.expires_at,
+            };
+            Ok(NewSlotRow {
+                id: slot_id(id.as_str(), &slot.secret),
+                record,
+            })
         };
         let rows: Vec<NewSlotRow> = slots
             .iter()
             .map(seal)
             .collect::<Result<_, crate::vault::SealError>>()
             .map_err(stored)?;
-        self.store.add_slots(id.as_str(), &rows, CAPACITY).await.map_err(stored)?;
+        self.store
+            .add_slots(id.as_str(), &rows, CAPACITY)
+            .await
+            .map_err(stored)?;
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
@@ -47,11 +58,20 @@ impl Signer {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn drop_slots(&self, id: &ConnectionId, slot_ids: &[String]) -> Result<(), SignerError> {
+    pub async fn drop_slots(
+        &self,
+        id: &ConnectionId,
+        slot_ids: &[String],
+    ) -> Result<(), SignerError> {
         if slot_ids.len() > CAPACITY as usize {
-            return Err(refusal::invalid(format_args!("`slot_ids` must hold at most {CAPACITY} ids")));
+            return Err(refusal::invalid(format_args!(
+                "`slot_ids` must hold at most {CAPACITY} ids"
+            )));
         }
-        self.store.drop_slots(id.as_str(), slot_ids).await.map_err(stored)?;
+        self.store
+            .drop_slots(id.as_str(), slot_ids)
+            .await
+            .map_err(stored)?;
         self.open.drop_slots(id, slot_ids).await;
         Ok(())
     }

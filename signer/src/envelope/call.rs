@@ -88,7 +88,9 @@ impl Call {
     /// The canister called; none for a read_state.
     pub fn canister(&self) -> Option<Principal> {
         match self.invocation {
-            Invocation::Query { canister, .. } | Invocation::Update { canister, .. } => Some(canister),
+            Invocation::Query { canister, .. } | Invocation::Update { canister, .. } => {
+                Some(canister)
+            }
             Invocation::ReadState { .. } => None,
         }
     }
@@ -111,7 +113,9 @@ impl Call {
         let parts: [&[u8]; 6] = [
             b"icgate call v1",
             self.kind().as_str().as_bytes(),
-            canister.as_ref().map_or(&[], |canister| canister.as_slice()),
+            canister
+                .as_ref()
+                .map_or(&[], |canister| canister.as_slice()),
             self.method().as_bytes(),
             arg,
             sender.as_slice(),
@@ -128,7 +132,11 @@ impl Call {
     pub(super) fn into_content(self, sender: Principal) -> EnvelopeContent {
         let ingress_expiry = self.ingress_expiry;
         match self.invocation {
-            Invocation::Query { canister, method, arg } => EnvelopeContent::Query {
+            Invocation::Query {
+                canister,
+                method,
+                arg,
+            } => EnvelopeContent::Query {
                 ingress_expiry,
                 sender,
                 canister_id: canister,
@@ -137,7 +145,12 @@ impl Call {
                 nonce: None,
                 sender_info: None,
             },
-            Invocation::Update { canister, method, arg, nonce } => EnvelopeContent::Call {
+            Invocation::Update {
+                canister,
+                method,
+                arg,
+                nonce,
+            } => EnvelopeContent::Call {
                 nonce: Some(nonce),
                 ingress_expiry,
                 sender,
@@ -169,7 +182,10 @@ mod tests {
             arg: arg.to_vec(),
             nonce: vec![nonce],
         };
-        Call { invocation, ingress_expiry }
+        Call {
+            invocation,
+            ingress_expiry,
+        }
     }
 
     #[test]
@@ -180,12 +196,27 @@ mod tests {
         assert_ne!(update("n", b"a", 1, 10).digest(sender), digest);
         assert_ne!(update("ma", b"", 1, 10).digest(sender), digest);
         assert_ne!(update("m", b"b", 1, 10).digest(sender), digest);
-        assert_ne!(update("m", b"a", 1, 10).digest(Principal::anonymous()), digest);
-        let Invocation::Update { canister, method, arg, .. } = update("m", b"a", 1, 10).invocation
+        assert_ne!(
+            update("m", b"a", 1, 10).digest(Principal::anonymous()),
+            digest
+        );
+        let Invocation::Update {
+            canister,
+            method,
+            arg,
+            ..
+        } = update("m", b"a", 1, 10).invocation
         else {
             unreachable!()
         };
-        let query = Call { invocation: Invocation::Query { canister, method, arg }, ingress_expiry: 10 };
+        let query = Call {
+            invocation: Invocation::Query {
+                canister,
+                method,
+                arg,
+            },
+            ingress_expiry: 10,
+        };
         assert_ne!(query.digest(sender), digest);
     }
 }

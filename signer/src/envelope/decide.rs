@@ -153,11 +153,25 @@ mod tests {
     fn call(kind: Kind, canister: Principal) -> Call {
         let (method, arg) = ("m".to_owned(), Vec::new());
         let invocation = match kind {
-            Kind::Query => Invocation::Query { canister, method, arg },
-            Kind::Update => Invocation::Update { canister, method, arg, nonce: vec![1] },
-            Kind::ReadState => Invocation::ReadState { request_id: [0; 32] },
+            Kind::Query => Invocation::Query {
+                canister,
+                method,
+                arg,
+            },
+            Kind::Update => Invocation::Update {
+                canister,
+                method,
+                arg,
+                nonce: vec![1],
+            },
+            Kind::ReadState => Invocation::ReadState {
+                request_id: [0; 32],
+            },
         };
-        Call { invocation, ingress_expiry: 1 }
+        Call {
+            invocation,
+            ingress_expiry: 1,
+        }
     }
 
     fn bounds(scopes: &str, access: AccessLevel) -> Bounds {
@@ -166,8 +180,17 @@ mod tests {
             write: scopes.contains('w'),
             manage: scopes.contains('m'),
         };
-        let ceiling = Ceiling { scopes, access: AccessLevel::All, expires_at: None };
-        Bounds { ceiling, access, expires_at: 100, standing: Standing::Live }
+        let ceiling = Ceiling {
+            scopes,
+            access: AccessLevel::All,
+            expires_at: None,
+        };
+        Bounds {
+            ceiling,
+            access,
+            expires_at: 100,
+            standing: Standing::Live,
+        }
     }
 
     #[test]
@@ -207,7 +230,10 @@ mod tests {
         let mut bounds = bounds("rwm", AccessLevel::All);
         bounds.ceiling.access = AccessLevel::Queries;
         let update = call(Kind::Update, Principal::from_slice(&[1]));
-        assert_eq!(decide(&bounds, &update, 1).unwrap_err().reason, Reason::AccessLevelExceeded);
+        assert_eq!(
+            decide(&bounds, &update, 1).unwrap_err().reason,
+            Reason::AccessLevelExceeded
+        );
     }
 
     #[test]
@@ -215,11 +241,20 @@ mod tests {
         let query = call(Kind::Query, Principal::from_slice(&[1]));
         let mut bounds = bounds("rwm", AccessLevel::All);
         assert!(decide(&bounds, &query, 99).is_ok());
-        assert_eq!(decide(&bounds, &query, 100).unwrap_err().reason, Reason::ConnectionEnded);
+        assert_eq!(
+            decide(&bounds, &query, 100).unwrap_err().reason,
+            Reason::ConnectionEnded
+        );
         bounds.standing = Standing::Pending;
-        assert_eq!(decide(&bounds, &query, 1).unwrap_err().reason, Reason::ConnectionPending);
+        assert_eq!(
+            decide(&bounds, &query, 1).unwrap_err().reason,
+            Reason::ConnectionPending
+        );
         bounds.standing = Standing::Ended;
-        assert_eq!(decide(&bounds, &query, 1).unwrap_err().reason, Reason::ConnectionEnded);
+        assert_eq!(
+            decide(&bounds, &query, 1).unwrap_err().reason,
+            Reason::ConnectionEnded
+        );
     }
 
     proptest! {

@@ -61,11 +61,14 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Identity").field(&self.sender.to_text()).finish()
+        f.debug_tuple("Identity")
+            .field(&self.sender.to_text())
+            .finish()
     }
 }
 
 /// Appends a value's CBOR encoding.
 pub(super) fn encode<T: Serialize + ?Sized>(output: &mut Vec<u8>, value: &T) {
-    serde_cbor::to_writer(output, &value).expect("writing the types of a request to memory cannot fail");
+    serde_cbor::to_writer(output, &value)
+        .expect("writing the types of a request to memory cannot fail");
 }

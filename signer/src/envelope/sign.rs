@@ -39,7 +39,12 @@ pub fn sign(_: Recorded, identity: &Identity, call: Call) -> SignedEnvelope {
     envelope.extend_from_slice(credentials);
     encode(&mut envelope, "sender_sig");
     encode(&mut envelope, serde_bytes::Bytes::new(&signature));
-    SignedEnvelope { envelope, request_id: *request_id, sender: identity.sender(), ingress_expiry }
+    SignedEnvelope {
+        envelope,
+        request_id: *request_id,
+        sender: identity.sender(),
+        ingress_expiry,
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +59,20 @@ mod tests {
         let canister = Principal::from_slice(&[7; 10]);
         let (method, arg) = ("greet".to_owned(), vec![0x44; 300]);
         [
-            Invocation::Query { canister, method: method.clone(), arg: arg.clone() },
-            Invocation::Update { canister, method, arg, nonce: vec![3; 16] },
-            Invocation::ReadState { request_id: [5; 32] },
+            Invocation::Query {
+                canister,
+                method: method.clone(),
+                arg: arg.clone(),
+            },
+            Invocation::Update {
+                canister,
+                method,
+                arg,
+                nonce: vec![3; 16],
+            },
+            Invocation::ReadState {
+                request_id: [5; 32],
+            },
         ]
     }
 
@@ -76,12 +92,22 @@ mod tests {
         }];
         let identity = Identity::delegated(key, &user_key, &chain);
         for invocation in invocations() {
-            let call = Call { invocation, ingress_expiry: 1_700_000_000_000_000_000 };
+            let call = Call {
+                invocation,
+                ingress_expiry: 1_700_000_000_000_000_000,
+            };
             let content = call.clone().into_content(identity.sender());
-            let signed = sign(Audit::default().own_call(&call, identity.sender()), &identity, call);
+            let signed = sign(
+                Audit::default().own_call(&call, identity.sender()),
+                &identity,
+                call,
+            );
 
             let decoded: Envelope<'_> = serde_cbor::from_slice(&signed.envelope).unwrap();
-            assert_eq!(serde_cbor::to_vec(&*decoded.content).unwrap(), serde_cbor::to_vec(&content).unwrap());
+            assert_eq!(
+                serde_cbor::to_vec(&*decoded.content).unwrap(),
+                serde_cbor::to_vec(&content).unwrap()
+            );
             assert_eq!(decoded.content.to_request_id(), content.to_request_id());
             assert_eq!(signed.request_id, *content.to_request_id());
             assert_eq!(decoded.sender_pubkey.as_deref(), Some(user_key.as_slice()));
@@ -102,8 +128,15 @@ mod tests {
     fn without_delegation_the_key_speaks_for_itself() {
         let identity = Identity::of_key(PrivateKey::generate());
         for invocation in invocations() {
-            let call = Call { invocation, ingress_expiry: 1 };
-            let signed = sign(Audit::default().own_call(&call, identity.sender()), &identity, call);
+            let call = Call {
+                invocation,
+                ingress_expiry: 1,
+            };
+            let signed = sign(
+                Audit::default().own_call(&call, identity.sender()),
+                &identity,
+                call,
+            );
             let decoded: Envelope<'_> = serde_cbor::from_slice(&signed.envelope).unwrap();
             assert!(decoded.sender_delegation.is_none());
             assert_eq!(

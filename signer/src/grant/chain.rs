@@ -92,7 +92,11 @@ impl Chain {
         }
         Ok(Self {
             public_key: hex_bytes(&json.public_key)?,
-            hops: json.delegations.into_iter().map(hop).collect::<Result<_, _>>()?,
+            hops: json
+                .delegations
+                .into_iter()
+                .map(hop)
+                .collect::<Result<_, _>>()?,
             digest: Sha256::digest(text).into(),
         })
     }
@@ -103,14 +107,21 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub fn check(&self, leaf: &[u8], canister: Principal, now: Nanos) -> Result<(), ChainError> {
-        if self.hops.last().is_none_or(|hop| hop.delegation.pubkey != leaf) {
+        if self
+            .hops
+            .last()
+            .is_none_or(|hop| hop.delegation.pubkey != leaf)
+        {
             return Err(ChainError::ForeignKey);
         }
         if self.hops.iter().any(|hop| hop.delegation.expiration <= now) {
             return Err(ChainError::Expired);
         }
         let excluded = |hop: &SignedDelegation| {
-            hop.delegation.targets.as_ref().is_some_and(|targets| !targets.contains(&canister))
+            hop.delegation
+                .targets
+                .as_ref()
+                .is_some_and(|targets| !targets.contains(&canister))
         };
         if self.hops.iter().any(excluded) {
             return Err(ChainError::Target);
@@ -120,7 +131,10 @@ impl Chain {
 }
 
 fn hop(hop: HopJson) -> Result<SignedDelegation, ChainError> {
-    let HopJson { delegation, signature } = hop;
+    let HopJson {
+        delegation,
+        signature,
+    } = hop;
     Ok(SignedDelegation {
         delegation: Delegation {
             pubkey: hex_bytes(&delegation.pubkey)?,
@@ -155,7 +169,9 @@ fn target(text: &str) -> Result<Principal, ChainError> {
     let principal = if text.contains('-') {
         Principal::from_text(text).ok()
     } else {
-        hex::decode(text).ok().and_then(|bytes| Principal::try_from_slice(&bytes).ok())
+        hex::decode(text)
+            .ok()
+            .and_then(|bytes| Principal::try_from_slice(&bytes).ok())
     };
     principal.ok_or(ChainError::Targets)
 }
@@ -192,7 +208,10 @@ mod tests {
     fn checks_leaf_expiry_and_targets() {
         let chain = Chain::parse(GOOD).unwrap();
         assert_eq!(chain.check(&[4, 5], ii(), 0x179), Ok(()));
-        assert_eq!(chain.check(&[1, 2], ii(), 0x179), Err(ChainError::ForeignKey));
+        assert_eq!(
+            chain.check(&[1, 2], ii(), 0x179),
+            Err(ChainError::ForeignKey)
+        );
         assert_eq!(chain.check(&[4, 5], ii(), 0x17a), Err(ChainError::Expired));
         assert_eq!(
             chain.check(&[4, 5], Principal::from_slice(&[9]), 0x179),
@@ -203,18 +222,62 @@ mod tests {
     #[test]
     fn refuses_everything_else() {
         for (from, to, error) in [
-            (r#""publicKey":"#, r#""permissions":"all","publicKey":"#, ChainError::Json),
-            (r#""pubkey":"0102""#, r#""pubkey":"0102","permissions":"all""#, ChainError::Json),
-            (r#""signature":"03""#, r#""signature":"03","extra":1"#, ChainError::Json),
-            (r#""signature":"03""#, r#""signature":"0g""#, ChainError::Hex),
-            (r#""signature":"03""#, r#""signature":"030""#, ChainError::Hex),
-            (r#""expiration":"17a""#, r#""expiration":"+7a""#, ChainError::Hex),
-            (r#""expiration":"17a""#, r#""expiration":"0x1""#, ChainError::Hex),
-            (r#""expiration":"17a""#, r#""expiration":"""#, ChainError::Hex),
-            (r#""expiration":"17a""#, r#""expiration":"11112222333344445""#, ChainError::Hex),
-            (r#""expiration":"17a""#, r#""expiration":378"#, ChainError::Json),
+            (
+                r#""publicKey":"#,
+                r#""permissions":"all","publicKey":"#,
+                ChainError::Json,
+            ),
+            (
+                r#""pubkey":"0102""#,
+                r#""pubkey":"0102","permissions":"all""#,
+                ChainError::Json,
+            ),
+            (
+                r#""signature":"03""#,
+                r#""signature":"03","extra":1"#,
+                ChainError::Json,
+            ),
+            (
+                r#""signature":"03""#,
+                r#""signature":"0g""#,
+                ChainError::Hex,
+            ),
+            (
+                r#""signature":"03""#,
+                r#""signature":"030""#,
+                ChainError::Hex,
+            ),
+            (
+                r#""expiration":"17a""#,
+                r#""expiration":"+7a""#,
+                ChainError::Hex,
+            ),
+            (
+                r#""expiration":"17a""#,
+                r#""expiration":"0x1""#,
+                ChainError::Hex,
+            ),
+            (
+                r#""expiration":"17a""#,
+                r#""expiration":"""#,
+                ChainError::Hex,
+            ),
+            (
+                r#""expiration":"17a""#,
+                r#""expiration":"11112222333344445""#,
+                ChainError::Hex,
+            ),
+            (
+                r#""expiration":"17a""#,
+                r#""expiration":378"#,
+                ChainError::Json,
+            ),
             (r#""0001""#, r#""not-a-principal""#, ChainError::Targets),
-            (r#""0001""#, &format!("\"{}\"", "00".repeat(30)), ChainError::Targets),
+            (
+                r#""0001""#,
+                &format!("\"{}\"", "00".repeat(30)),
+                ChainError::Targets,
+            ),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD);
@@ -225,10 +288,19 @@ mod tests {
             ChainError::Hops
         );
         let hop = r#"{"delegation":{"expiration":"1","pubkey":"00"},"signature":"00"}"#;
-        let many = format!(r#"{{"delegations":[{}],"publicKey":"00"}}"#, [hop; 21].join(","));
+        let many = format!(
+            r#"{{"delegations":[{}],"publicKey":"00"}}"#,
+            [hop; 21].join(",")
+        );
         assert_eq!(Chain::parse(&many).unwrap_err(), ChainError::Hops);
-        assert_eq!(Chain::parse(&"[".repeat(MAX_BYTES)).unwrap_err(), ChainError::Json);
-        assert_eq!(Chain::parse(&" ".repeat(MAX_BYTES + 1)).unwrap_err(), ChainError::TooLarge);
+        assert_eq!(
+            Chain::parse(&"[".repeat(MAX_BYTES)).unwrap_err(),
+            ChainError::Json
+        );
+        assert_eq!(
+            Chain::parse(&" ".repeat(MAX_BYTES + 1)).unwrap_err(),
+            ChainError::TooLarge
+        );
     }
 
     proptest! {

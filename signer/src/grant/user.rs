@@ -8,7 +8,12 @@ use crate::vault::User;
 /// differs between instances.
 pub fn identify(instance: &str, canister: Principal, principal: Principal) -> User {
     let mut hasher = Sha256::new();
-    for part in [b"icgate user v1", instance.as_bytes(), canister.as_slice(), principal.as_slice()] {
+    for part in [
+        b"icgate user v1",
+        instance.as_bytes(),
+        canister.as_slice(),
+        principal.as_slice(),
+    ] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }

@@ -67,7 +67,9 @@ impl RootKey {
         if !is_key_of(canister, &public_key) {
             return Err(VerifyError::ForeignCanister);
         }
-        let leaf = chain.last().map(|hop| Principal::self_authenticating(&hop.delegation.pubkey));
+        let leaf = chain
+            .last()
+            .map(|hop| Principal::self_authenticating(&hop.delegation.pubkey));
         let leaf = Leaf(leaf.ok_or_else(|| VerifyError::Signature("it is empty".to_owned()))?);
         DelegatedIdentity::new_with_root_key(public_key, Box::new(leaf), chain, self.der())
             .map(drop)
@@ -87,11 +89,15 @@ pub(crate) fn is_key_of(canister: Principal, public_key: &[u8]) -> bool {
         [0x30, length, body @ ..] if usize::from(*length) == body.len() && *length < 0x80 => body,
         _ => return false,
     };
-    let Some(bits) = body.strip_prefix(&CANISTER_SIGNATURE) else { return false };
+    let Some(bits) = body.strip_prefix(&CANISTER_SIGNATURE) else {
+        return false;
+    };
     match bits {
         [0x03, length, 0x00, key @ ..] if usize::from(*length) == key.len() + 1 => {
             let id = canister.as_slice();
-            key.first().is_some_and(|&length| usize::from(length) == id.len()) && key[1..].starts_with(id)
+            key.first()
+                .is_some_and(|&length| usize::from(length) == id.len())
+                && key[1..].starts_with(id)
         }
         _ => false,
     }
@@ -120,7 +126,11 @@ mod tests {
 
     fn key(canister: &[u8], seed: &[u8]) -> Vec<u8> {
         let raw = [&[u8::try_from(canister.len()).unwrap()], canister, seed].concat();
-        let bits = [&[0x03, u8::try_from(raw.len() + 1).unwrap(), 0x00], raw.as_slice()].concat();
+        let bits = [
+            &[0x03, u8::try_from(raw.len() + 1).unwrap(), 0x00],
+            raw.as_slice(),
+        ]
+        .concat();
         let body = [CANISTER_SIGNATURE.as_slice(), &bits].concat();
         [&[0x30, u8::try_from(body.len()).unwrap()], body.as_slice()].concat()
     }

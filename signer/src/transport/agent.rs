@@ -45,8 +45,16 @@ impl HttpService for Carrier {
         _size_limit: Option<usize>,
     ) -> Result<http::Response<Bytes>, AgentError> {
         let (parts, body) = request()?.into_parts();
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let request = IcRequest { method: parts.method, path, body };
+        let path = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned();
+        let request = IcRequest {
+            method: parts.method,
+            path,
+            body,
+        };
         let response = self.0.send(request).await.map_err(|error| {
             AgentError::TransportError(agent_error::TransportError::Generic(error.to_string()))
         })?;

@@ -38,7 +38,10 @@ impl Direct {
 #[async_trait]
 impl Transport for Direct {
     async fn send(&self, request: IcRequest) -> Result<IcResponse, TransportError> {
-        let url = self.base.join(&request.path).map_err(|error| unreachable(&error))?;
+        let url = self
+            .base
+            .join(&request.path)
+            .map_err(|error| unreachable(&error))?;
         let mut response = self
             .client
             .request(request.method, url)
@@ -55,7 +58,11 @@ impl Transport for Direct {
 
 async fn read_body(response: &mut reqwest::Response) -> Result<Bytes, TransportError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| unreachable(&error))?
+    {
         if body.len() + chunk.len() > MAX_RESPONSE {
             return Err(TransportError::TooLarge);
         }
@@ -67,5 +74,10 @@ async fn read_body(response: &mut reqwest::Response) -> Result<Bytes, TransportE
 /// The whole chain of causes: the outermost alone says nothing useful.
 fn unreachable(error: &(dyn Error + 'static)) -> TransportError {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    TransportError::Unreachable(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    TransportError::Unreachable(
+        causes
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": "),
+    )
 }

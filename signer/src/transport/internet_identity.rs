@@ -97,7 +97,11 @@ impl InternetIdentity {
         audit: Arc<Audit>,
         clock: Clock,
     ) -> Result<Self, AgentError> {
-        Ok(Self { agent: agent(transport, root_key, DEADLINE)?, audit, clock })
+        Ok(Self {
+            agent: agent(transport, root_key, DEADLINE)?,
+            audit,
+            clock,
+        })
     }
 
     /// `mcp_register_v2`: binds a session key (DER) to the user who stands behind `caller`.
@@ -111,7 +115,9 @@ impl InternetIdentity {
         session_key: &[u8],
     ) -> Result<Registration, IdentityCallError> {
         let arg = encode((serde_bytes::Bytes::new(session_key),))?;
-        let reply = self.update(canister, caller, "mcp_register_v2", arg).await?;
+        let reply = self
+            .update(canister, caller, "mcp_register_v2", arg)
+            .await?;
         match decode::<Answer<wire::McpRegistration, String>>(&reply)? {
             Answer::Ok(registration) => Ok(Registration {
                 expiration: registration.expiration,
@@ -137,8 +143,15 @@ impl InternetIdentity {
         app_key: &[u8],
     ) -> Result<PreparedDelegation, IdentityCallError> {
         let no_max_ttl: Option<u64> = None;
-        let arg = encode((origin.as_str(), account, serde_bytes::Bytes::new(app_key), no_max_ttl))?;
-        let reply = self.update(canister, caller, "mcp_prepare_delegation", arg).await?;
+        let arg = encode((
+            origin.as_str(),
+            account,
+            serde_bytes::Bytes::new(app_key),
+            no_max_ttl,
+        ))?;
+        let reply = self
+            .update(canister, caller, "mcp_prepare_delegation", arg)
+            .await?;
         let prepared: wire::McpPrepareDelegation = answer(&reply)?;
         if account.is_some() && prepared.account_number != account {
             return Err(unexpected("the prepared delegation is for another account"));
@@ -168,7 +181,9 @@ impl InternetIdentity {
             serde_bytes::Bytes::new(app_key),
             prepared.expiration,
         ))?;
-        let reply = self.query(canister, caller, "mcp_get_delegation", arg).await?;
+        let reply = self
+            .query(canister, caller, "mcp_get_delegation", arg)
+            .await?;
         let signed: wire::SignedDelegation = answer(&reply)?;
         let permissions = match signed.delegation.permissions.as_deref() {
             None => None,
@@ -180,7 +195,9 @@ impl InternetIdentity {
             return Err(unexpected("the delegation is for another key"));
         }
         if signed.delegation.expiration != prepared.expiration {
-            return Err(unexpected("the delegation has another expiration than was prepared"));
+            return Err(unexpected(
+                "the delegation has another expiration than was prepared",
+            ));
         }
         Ok(SignedDelegation {
             delegation: Delegation {
@@ -203,8 +220,14 @@ impl InternetIdentity {
         caller: &Identity,
         origin: &TargetOrigin,
     ) -> Result<Vec<AccountInfo>, IdentityCallError> {
-        let reply =
-            self.query(canister, caller, "mcp_get_accounts", encode((origin.as_str(),))?).await?;
+        let reply = self
+            .query(
+                canister,
+                caller,
+                "mcp_get_accounts",
+                encode((origin.as_str(),))?,
+            )
+            .await?;
         let accounts: Vec<wire::AccountInfo> = answer(&reply)?;
         Ok(accounts
             .into_iter()
@@ -225,7 +248,15 @@ impl InternetIdentity {
     ) -> Result<Vec<u8>, IdentityCallError> {
         let nonce = random::<16>().to_vec();
         let method = method.to_owned();
-        let signed = self.sign(caller, Invocation::Update { canister, method, arg, nonce });
+        let signed = self.sign(
+            caller,
+            Invocation::Update {
+                canister,
+                method,
+                arg,
+                nonce,
+            },
+        );
         let request_id = signed.request_id;
         let calling = async {
             match self.agent.update_signed(canister, signed.envelope).await? {
@@ -233,8 +264,10 @@ impl InternetIdentity {
                 CallResponse::Poll(_) => {
                     let status = self.sign(caller, Invocation::ReadState { request_id });
                     let request_id = RequestId::new(&request_id);
-                    let (reply, _) =
-                        self.agent.wait_signed(&request_id, canister, status.envelope).await?;
+                    let (reply, _) = self
+                        .agent
+                        .wait_signed(&request_id, canister, status.envelope)
+                        .await?;
                     Ok(reply)
                 }
             }
@@ -250,12 +283,22 @@ impl InternetIdentity {
         arg: Vec<u8>,
     ) -> Result<Vec<u8>, IdentityCallError> {
         let method = method.to_owned();
-        let signed = self.sign(caller, Invocation::Query { canister, method, arg });
+        let signed = self.sign(
+            caller,
+            Invocation::Query {
+                canister,
+                method,
+                arg,
+            },
+        );
         within_deadline(self.agent.query_signed(canister, signed.envelope)).await
     }
 
     fn sign(&self, caller: &Identity, invocation: Invocation) -> SignedEnvelope {
-        let call = Call { invocation, ingress_expiry: self.clock.now() + INGRESS };
+        let call = Call {
+            invocation,
+            ingress_expiry: self.clock.now() + INGRESS,
+        };
         sign(self.audit.own_call(&call, caller.sender()), caller, call)
     }
 }
@@ -265,7 +308,9 @@ async fn within_deadline(
 ) -> Result<Vec<u8>, IdentityCallError> {
     match timeout(DEADLINE, call).await {
         Ok(outcome) => outcome.map_err(failure),
-        Err(_) => Err(IdentityCallError::Unavailable("no answer in time".to_owned())),
+        Err(_) => Err(IdentityCallError::Unavailable(
+            "no answer in time".to_owned(),
+        )),
     }
 }
 
@@ -279,7 +324,9 @@ fn failure(error: AgentError) -> IdentityCallError {
         | AgentError::InvalidHttpResponse(_)
         | AgentError::CertificateOutdated(_)
         | AgentError::HttpError(_) => IdentityCallError::Unavailable(cause),
-        AgentError::CertifiedReject { reject, .. } if reject.reject_code == RejectCode::SysTransient => {
+        AgentError::CertifiedReject { reject, .. }
+            if reject.reject_code == RejectCode::SysTransient =>
+        {
             IdentityCallError::Unavailable(cause)
         }
         _ => IdentityCallError::Unexpected(cause),
@@ -296,7 +343,9 @@ fn encode<T: candid::utils::ArgumentEncoder>(arguments: T) -> Result<Vec<u8>, Id
 
 fn decode<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Result<T, IdentityCallError> {
     let mut config = candid::DecoderConfig::new();
-    config.set_decoding_quota(DECODING).set_skipping_quota(DECODING);
+    config
+        .set_decoding_quota(DECODING)
+        .set_skipping_quota(DECODING);
     candid::decode_one_with_config(reply, &config)
         .map_err(|error| IdentityCallError::Unexpected(error.to_string()))
 }
@@ -305,7 +354,9 @@ fn decode<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Result<T, IdentityC
 fn answer<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Result<T, IdentityCallError> {
     match decode::<Answer<T, AccountDelegationError>>(reply)? {
         Answer::Ok(value) => Ok(value),
-        Answer::Err(AccountDelegationError::Unauthorized(_)) => Err(IdentityCallError::Unauthorized),
+        Answer::Err(AccountDelegationError::Unauthorized(_)) => {
+            Err(IdentityCallError::Unauthorized)
+        }
         Answer::Err(AccountDelegationError::NoSuchDelegation) => {
             Err(unexpected("the prepared delegation is not there"))
         }

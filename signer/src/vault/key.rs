@@ -6,7 +6,9 @@ use zeroize::Zeroizing;
 use super::entropy::random;
 
 /// DER SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410).
-const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// An Ed25519 private key: a registration, session or app key. Wiped when dropped and never printed; its seed leaves
 /// only to be sealed.
@@ -26,7 +28,10 @@ impl PrivateKey {
         let signing = SigningKey::from_bytes(seed);
         let mut public_der = SPKI_PREFIX.to_vec();
         public_der.extend_from_slice(signing.verifying_key().as_bytes());
-        Self { signing, public_der }
+        Self {
+            signing,
+            public_der,
+        }
     }
 
     /// The public key, DER SubjectPublicKeyInfo.
@@ -75,12 +80,16 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_key() {
         let key = PrivateKey::generate();
-        assert_eq!(PrivateKey::from_seed(&key.seed()).public_der(), key.public_der());
+        assert_eq!(
+            PrivateKey::from_seed(&key.seed()).public_der(),
+            key.public_der()
+        );
     }
 
     #[test]
     fn rfc_8032_test_vector_1() {
-        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+            .unwrap();
         let key = PrivateKey::from_seed(&seed.try_into().unwrap());
         assert_eq!(
             hex::encode(&key.public_der()[12..]),

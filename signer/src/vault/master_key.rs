@@ -20,7 +20,10 @@ impl MasterKey {
     ///
     /// # Errors
     /// When the name is empty, too long or not printable ASCII.
-    pub fn new(generation: impl Into<String>, key: Zeroizing<[u8; 32]>) -> Result<Self, MasterKeyError> {
+    pub fn new(
+        generation: impl Into<String>,
+        key: Zeroizing<[u8; 32]>,
+    ) -> Result<Self, MasterKeyError> {
         let generation = generation.into();
         let printable = generation.bytes().all(|byte| byte.is_ascii_graphic());
         if generation.is_empty() || generation.len() > Self::MAX_NAME || !printable {
@@ -85,7 +88,10 @@ impl MasterKeySource {
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, MasterKeyError> {
-    let unreadable = |cause: io::Error| MasterKeyError::Unreadable { path: path.to_owned(), cause };
+    let unreadable = |cause: io::Error| MasterKeyError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
     let open_to_others = is_open_to_others(&fs::metadata(path).map_err(unreadable)?);
     if open_to_others {
         return Err(MasterKeyError::OpenToOthers(path.to_owned()));
@@ -159,12 +165,18 @@ mod tests {
     #[test]
     fn refuses_files_open_to_others_and_other_contents() {
         let (_dir, open) = file(&"ab".repeat(32), 0o640);
-        assert!(matches!(open.load("1"), Err(MasterKeyError::OpenToOthers(_))));
+        assert!(matches!(
+            open.load("1"),
+            Err(MasterKeyError::OpenToOthers(_))
+        ));
         let (_dir, short) = file(&"ab".repeat(31), 0o600);
         assert!(matches!(short.load("1"), Err(MasterKeyError::Malformed(_))));
         let (_dir, good) = file(&"ab".repeat(32), 0o600);
         for name in ["", "two words", &"n".repeat(65)] {
-            assert!(matches!(good.load(name), Err(MasterKeyError::Name(_))), "{name:?}");
+            assert!(
+                matches!(good.load(name), Err(MasterKeyError::Name(_))),
+                "{name:?}"
+            );
         }
         assert!("env:KEY".parse::<MasterKeySource>().is_err());
         assert!("file:".parse::<MasterKeySource>().is_err());

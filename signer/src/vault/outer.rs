@@ -59,7 +59,11 @@ impl Outer {
     ///
     /// # Errors
     /// When the record was altered or moved, its generation is not configured, or its content is of another version.
-    pub fn open<T: DeserializeOwned>(&self, place: Place<'_>, record: &[u8]) -> Result<T, RecordError> {
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        place: Place<'_>,
+        record: &[u8],
+    ) -> Result<T, RecordError> {
         let inner = self.open_bytes(place, record)?;
         serde_cbor::from_slice(&inner).map_err(|_| RecordError::Encoding)
     }
@@ -81,13 +85,23 @@ impl Outer {
         let nonce: [u8; NONCE] = random();
         record.extend_from_slice(&nonce);
         let sealed = cipher(&self.current)
-            .encrypt(XNonce::from_slice(&nonce), Payload { msg: inner, aad: &aad })
+            .encrypt(
+                XNonce::from_slice(&nonce),
+                Payload {
+                    msg: inner,
+                    aad: &aad,
+                },
+            )
             .map_err(|_| RecordError::Encoding)?;
         record.extend_from_slice(&sealed);
         Ok(record)
     }
 
-    fn open_bytes(&self, place: Place<'_>, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, RecordError> {
+    fn open_bytes(
+        &self,
+        place: Place<'_>,
+        record: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let header = Header::parse(record)?;
         let key = std::iter::once(&self.current)
             .chain(&self.previous)
@@ -95,7 +109,13 @@ impl Outer {
             .ok_or_else(|| RecordError::Generation(header.generation.to_owned()))?;
         let aad = associated_data(header.bytes, place);
         cipher(key)
-            .decrypt(XNonce::from_slice(header.nonce), Payload { msg: header.sealed, aad: &aad })
+            .decrypt(
+                XNonce::from_slice(header.nonce),
+                Payload {
+                    msg: header.sealed,
+                    aad: &aad,
+                },
+            )
             .map(Zeroizing::new)
             .map_err(|_| RecordError::Altered { table: place.table })
     }
@@ -110,16 +130,23 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn parse(record: &'a [u8]) -> Result<Self, RecordError> {
-        let (&[format, length], rest) = record.split_first_chunk::<2>().ok_or(RecordError::Format)?;
+        let (&[format, length], rest) =
+            record.split_first_chunk::<2>().ok_or(RecordError::Format)?;
         if format != FORMAT {
             return Err(RecordError::Format);
         }
-        let (generation, rest) =
-            rest.split_at_checked(usize::from(length)).ok_or(RecordError::Format)?;
+        let (generation, rest) = rest
+            .split_at_checked(usize::from(length))
+            .ok_or(RecordError::Format)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE).ok_or(RecordError::Format)?;
         let generation = std::str::from_utf8(generation).map_err(|_| RecordError::Format)?;
         let bytes = &record[..2 + generation.len()];
-        Ok(Self { bytes, generation, nonce, sealed })
+        Ok(Self {
+            bytes,
+            generation,
+            nonce,
+            sealed,
+        })
     }
 }
 
@@ -129,7 +156,10 @@ fn cipher(key: &MasterKey) -> XChaCha20Poly1305 {
 
 fn associated_data(header: &[u8], place: Place<'_>) -> Vec<u8> {
     let mut aad = b"icgate record".to_vec();
-    for part in [header, place.table.as_bytes()].into_iter().chain(place.row.iter().map(|id| id.as_bytes())) {
+    for part in [header, place.table.as_bytes()]
+        .into_iter()
+        .chain(place.row.iter().map(|id| id.as_bytes()))
+    {
         aad.extend_from_slice(&(part.len() as u64).to_be_bytes());
         aad.extend_from_slice(part);
     }
@@ -147,7 +177,9 @@ pub enum RecordError {
     #[error("a stored record needs master key generation `{0}`, which is not configured")]
     Generation(String),
     /// The record was altered, moved from another row, or sealed under another key of the same name.
-    #[error("a record of table {table} does not open: it was altered or the master key is another one")]
+    #[error(
+        "a record of table {table} does not open: it was altered or the master key is another one"
+    )]
     Altered {
         /// The table it lies in.
         table: &'static str,
@@ -161,7 +193,10 @@ pub enum RecordError {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'static> = Place { table: "connections", row: &["a"] };
+    const PLACE: Place<'static> = Place {
+        table: "connections",
+        row: &["a"],
+    };
 
     fn key(generation: &str, byte: u8) -> MasterKey {
         MasterKey::new(generation, Zeroizing::new([byte; 32])).unwrap()
@@ -174,7 +209,10 @@ mod tests {
     #[test]
     fn round_trip() {
         let record = outer().seal(PLACE, &("text", 5u64)).unwrap();
-        assert_eq!(outer().open::<(String, u64)>(PLACE, &record).unwrap(), ("text".to_owned(), 5));
+        assert_eq!(
+            outer().open::<(String, u64)>(PLACE, &record).unwrap(),
+            ("text".to_owned(), 5)
+        );
     }
 
     #[test]
@@ -183,10 +221,16 @@ mod tests {
         for at in 0..record.len() {
             let mut altered = record.clone();
             altered[at] ^= 1;
-            assert!(outer().open::<String>(PLACE, &altered).is_err(), "byte {at}");
+            assert!(
+                outer().open::<String>(PLACE, &altered).is_err(),
+                "byte {at}"
+            );
         }
         for length in 0..record.len() {
-            assert!(outer().open::<String>(PLACE, &record[..length]).is_err(), "length {length}");
+            assert!(
+                outer().open::<String>(PLACE, &record[..length]).is_err(),
+                "length {length}"
+            );
         }
     }
 
@@ -194,10 +238,22 @@ mod tests {
     fn a_record_opens_only_where_it_lies() {
         let record = outer().seal(PLACE, &"secret").unwrap();
         for place in [
-            Place { table: "grants", row: &["a"] },
-            Place { table: "connections", row: &["b"] },
-            Place { table: "connections", row: &["a", ""] },
-            Place { table: "connections", row: &[] },
+            Place {
+                table: "grants",
+                row: &["a"],
+            },
+            Place {
+                table: "connections",
+                row: &["b"],
+            },
+            Place {
+                table: "connections",
+                row: &["a", ""],
+            },
+            Place {
+                table: "connections",
+                row: &[],
+            },
         ] {
             assert!(matches!(
                 outer().open::<String>(place, &record),
@@ -216,7 +272,10 @@ mod tests {
         let rewrapped = rotated.rewrap(PLACE, &record).unwrap();
         assert!(rotated.is_current(&rewrapped));
         let only_new = Outer::new(key("2", 9), Vec::new());
-        assert_eq!(only_new.open::<String>(PLACE, &rewrapped).unwrap(), "secret");
+        assert_eq!(
+            only_new.open::<String>(PLACE, &rewrapped).unwrap(),
+            "secret"
+        );
         assert!(matches!(
             only_new.open::<String>(PLACE, &record),
             Err(RecordError::Generation(name)) if name == "1"
@@ -227,6 +286,9 @@ mod tests {
     fn another_key_of_the_same_name_opens_nothing() {
         let record = outer().seal(PLACE, &"secret").unwrap();
         let other = Outer::new(key("1", 8), Vec::new());
-        assert!(matches!(other.open::<String>(PLACE, &record), Err(RecordError::Altered { .. })));
+        assert!(matches!(
+            other.open::<String>(PLACE, &record),
+            Err(RecordError::Altered { .. })
+        ));
     }
 }

@@ -67,7 +67,10 @@ impl ConnectionKeyPair {
     /// A new random pair.
     pub fn generate() -> Self {
         let (secret, public) = Kem::gen_keypair(&mut OsEntropy);
-        Self { secret, public: ConnectionPublicKey(public.to_bytes().into()) }
+        Self {
+            secret,
+            public: ConnectionPublicKey(public.to_bytes().into()),
+        }
     }
 
     /// The pair of a private key that a slot held.
@@ -105,7 +108,10 @@ impl ConnectionKeyPair {
             b"",
         );
         let seed = Zeroizing::new(seed.map_err(|_| SealError)?);
-        seed.as_slice().try_into().map(PrivateKey::from_seed).map_err(|_| SealError)
+        seed.as_slice()
+            .try_into()
+            .map(PrivateKey::from_seed)
+            .map_err(|_| SealError)
     }
 }
 
@@ -126,7 +132,10 @@ impl ConnectionPublicKey {
                 &mut OsEntropy,
             )
             .map_err(|_| SealError)?;
-        Ok(Sealed { encapsulated: encapsulated.to_bytes().to_vec(), ciphertext })
+        Ok(Sealed {
+            encapsulated: encapsulated.to_bytes().to_vec(),
+            ciphertext,
+        })
     }
 }
 
@@ -139,7 +148,10 @@ pub struct SealError;
 mod tests {
     use super::*;
 
-    const PURPOSE: SealPurpose<'static> = SealPurpose::Session { grant: "g", connection: "c" };
+    const PURPOSE: SealPurpose<'static> = SealPurpose::Session {
+        grant: "g",
+        connection: "c",
+    };
 
     #[test]
     fn round_trip_through_the_private_half() {
@@ -148,17 +160,33 @@ mod tests {
         let sealed = pair.public().seal(PURPOSE, &key).unwrap();
         let again = ConnectionKeyPair::from_secret(pair.secret_bytes().as_slice()).unwrap();
         assert_eq!(again.public(), pair.public());
-        assert_eq!(again.open(PURPOSE, &sealed).unwrap().public_der(), key.public_der());
+        assert_eq!(
+            again.open(PURPOSE, &sealed).unwrap().public_der(),
+            key.public_der()
+        );
     }
 
     #[test]
     fn opens_for_its_pair_and_purpose_only() {
         let pair = ConnectionKeyPair::generate();
-        let sealed = pair.public().seal(PURPOSE, &PrivateKey::generate()).unwrap();
-        assert!(ConnectionKeyPair::generate().open(PURPOSE, &sealed).is_err());
+        let sealed = pair
+            .public()
+            .seal(PURPOSE, &PrivateKey::generate())
+            .unwrap();
+        assert!(
+            ConnectionKeyPair::generate()
+                .open(PURPOSE, &sealed)
+                .is_err()
+        );
         for purpose in [
-            SealPurpose::Session { grant: "h", connection: "c" },
-            SealPurpose::Session { grant: "g", connection: "d" },
+            SealPurpose::Session {
+                grant: "h",
+                connection: "c",
+            },
+            SealPurpose::Session {
+                grant: "g",
+                connection: "d",
+            },
             SealPurpose::Registration { connection: "c" },
         ] {
             assert!(pair.open(purpose, &sealed).is_err());
@@ -168,16 +196,25 @@ mod tests {
     #[test]
     fn every_altered_byte_is_noticed() {
         let pair = ConnectionKeyPair::generate();
-        let sealed = pair.public().seal(PURPOSE, &PrivateKey::generate()).unwrap();
+        let sealed = pair
+            .public()
+            .seal(PURPOSE, &PrivateKey::generate())
+            .unwrap();
         for at in 0..sealed.encapsulated.len() {
             let mut altered = sealed.clone();
             altered.encapsulated[at] ^= 1;
-            assert!(pair.open(PURPOSE, &altered).is_err(), "encapsulated byte {at}");
+            assert!(
+                pair.open(PURPOSE, &altered).is_err(),
+                "encapsulated byte {at}"
+            );
         }
         for at in 0..sealed.ciphertext.len() {
             let mut altered = sealed.clone();
             altered.ciphertext[at] ^= 1;
-            assert!(pair.open(PURPOSE, &altered).is_err(), "ciphertext byte {at}");
+            assert!(
+                pair.open(PURPOSE, &altered).is_err(),
+                "ciphertext byte {at}"
+            );
         }
     }
 }

@@ -45,9 +45,14 @@ impl<'a> SlotKey<'a> {
     pub fn seal(&self, pair: &ConnectionKeyPair) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE] = random();
         let secret = pair.secret_bytes();
-        let payload = Payload { msg: secret.as_slice(), aad: self.connection.as_bytes() };
-        let sealed =
-            self.cipher().encrypt(XNonce::from_slice(&nonce), payload).map_err(|_| SealError)?;
+        let payload = Payload {
+            msg: secret.as_slice(),
+            aad: self.connection.as_bytes(),
+        };
+        let sealed = self
+            .cipher()
+            .encrypt(XNonce::from_slice(&nonce), payload)
+            .map_err(|_| SealError)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
@@ -57,9 +62,14 @@ impl<'a> SlotKey<'a> {
     /// When it was sealed under another secret or connection, or was altered.
     pub fn open(&self, sealed: &[u8]) -> Result<ConnectionKeyPair, SealError> {
         let (nonce, ciphertext) = sealed.split_at_checked(NONCE).ok_or(SealError)?;
-        let payload = Payload { msg: ciphertext, aad: self.connection.as_bytes() };
-        let secret =
-            self.cipher().decrypt(XNonce::from_slice(nonce), payload).map_err(|_| SealError)?;
+        let payload = Payload {
+            msg: ciphertext,
+            aad: self.connection.as_bytes(),
+        };
+        let secret = self
+            .cipher()
+            .decrypt(XNonce::from_slice(nonce), payload)
+            .map_err(|_| SealError)?;
         ConnectionKeyPair::from_secret(&Zeroizing::new(secret))
     }
 
@@ -87,7 +97,10 @@ mod tests {
         let pair = ConnectionKeyPair::generate();
         let sealed = SlotKey::derive("c", &secret(1)).seal(&pair).unwrap();
         assert_eq!(
-            SlotKey::derive("c", &secret(1)).open(&sealed).unwrap().public(),
+            SlotKey::derive("c", &secret(1))
+                .open(&sealed)
+                .unwrap()
+                .public(),
             pair.public()
         );
         assert!(SlotKey::derive("c", &secret(2)).open(&sealed).is_err());
@@ -96,11 +109,16 @@ mod tests {
 
     #[test]
     fn every_altered_byte_is_noticed() {
-        let sealed = SlotKey::derive("c", &secret(1)).seal(&ConnectionKeyPair::generate()).unwrap();
+        let sealed = SlotKey::derive("c", &secret(1))
+            .seal(&ConnectionKeyPair::generate())
+            .unwrap();
         for at in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[at] ^= 1;
-            assert!(SlotKey::derive("c", &secret(1)).open(&altered).is_err(), "byte {at}");
+            assert!(
+                SlotKey::derive("c", &secret(1)).open(&altered).is_err(),
+                "byte {at}"
+            );
         }
     }
 

@@ -174,7 +174,10 @@ impl Devnet {
             })
             .collect();
         let routes = replica::http::routes(replica.clone()).merge(control::routes(controlled));
-        let admit = move |request: &Request<Incoming>| reachable(&replica, request.uri().path());
+        let admit = move |request: &Request<Incoming>| {
+            let path = request.uri().path();
+            replica.faults.hits_path(Kind::Unreachable, path).is_none()
+        };
         servers.push(tokio::spawn(server::serve(ic, routes, admit, stopped)));
         Ok(Running {
             description,
@@ -228,18 +231,4 @@ fn install(ids: &Canisters) -> Controlled {
         ii_prod: deployment(ids.ii_prod, ii_prod),
         replica,
     }
-}
-
-/// Whether the network answers requests to this path; the control interface always does.
-fn reachable(replica: &Replica, path: &str) -> bool {
-    let Some(api) = path.strip_prefix("/api/") else {
-        return true;
-    };
-    let canister = api
-        .split('/')
-        .find_map(|part| Principal::from_text(part).ok());
-    replica
-        .faults
-        .hits(Kind::Unreachable, canister.as_ref())
-        .is_none()
 }

@@ -1,7 +1,8 @@
 use sqlx::Row;
 
 use super::{
-    ConnectionRecord, GrantKeyRecord, GrantRecord, SlotRecord, Store, StoreError, Tables, place, time,
+    ConnectionRecord, GrantKeyRecord, GrantRecord, SlotRecord, Store, StoreError, Tables, place,
+    time,
 };
 use crate::clock::Nanos;
 
@@ -55,12 +56,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin(&self, new: NewConnection<'_>, pending_cap: u32) -> Result<Evicted, StoreError> {
+    pub async fn begin(
+        &self,
+        new: NewConnection<'_>,
+        pending_cap: u32,
+    ) -> Result<Evicted, StoreError> {
         let outer = &self.outer;
         let connection = outer.seal(place(Tables::CONNECTIONS, &[new.id]), new.connection)?;
         let grant = outer.seal(place(Tables::GRANTS, &[new.grant_id]), new.grant)?;
-        let grant_key =
-            outer.seal(place(Tables::GRANT_KEYS, &[new.grant_id, new.id]), new.grant_key)?;
+        let grant_key = outer.seal(
+            place(Tables::GRANT_KEYS, &[new.grant_id, new.id]),
+            new.grant_key,
+        )?;
         let slot = outer.seal(place(Tables::SLOTS, &[new.id, new.slot_id]), new.slot)?;
 
         let mut tx = self.write().await?;
@@ -127,9 +134,15 @@ impl Store {
             None => None,
         };
         Ok(Some(Opened {
-            connection: outer.open(place(Tables::CONNECTIONS, &[id]), row.try_get("connection")?)?,
+            connection: outer.open(
+                place(Tables::CONNECTIONS, &[id]),
+                row.try_get("connection")?,
+            )?,
             slot: outer.open(place(Tables::SLOTS, &[id, slot_id]), row.try_get("slot")?)?,
-            grant: outer.open(place(Tables::GRANTS, &[&grant_id]), row.try_get("grant_record")?)?,
+            grant: outer.open(
+                place(Tables::GRANTS, &[&grant_id]),
+                row.try_get("grant_record")?,
+            )?,
             grant_key,
             grant_id,
         }))
@@ -139,10 +152,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoConnection`] when it is gone, [`StoreError::TooManySlots`] beyond `cap`.
-    pub async fn add_slots(&self, id: &str, slots: &[NewSlotRow], cap: u32) -> Result<(), StoreError> {
+    pub async fn add_slots(
+        &self,
+        id: &str,
+        slots: &[NewSlotRow],
+        cap: u32,
+    ) -> Result<(), StoreError> {
         let mut sealed = Vec::with_capacity(slots.len());
         for slot in slots {
-            sealed.push(self.outer.seal(place(Tables::SLOTS, &[id, &slot.id]), &slot.record)?);
+            sealed.push(
+                self.outer
+                    .seal(place(Tables::SLOTS, &[id, &slot.id]), &slot.record)?,
+            );
         }
         let mut tx = self.write().await?;
         let known = sqlx::query("SELECT 1 FROM connections WHERE id = ?").bind(id);
@@ -200,13 +221,15 @@ async fn insert_slot(
     expires_at: Nanos,
     record: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR REPLACE INTO slots (connection_id, id, expires_at, record) VALUES (?, ?, ?, ?)")
-        .bind(connection)
-        .bind(id)
-        .bind(time(expires_at))
-        .bind(record)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO slots (connection_id, id, expires_at, record) VALUES (?, ?, ?, ?)",
+    )
+    .bind(connection)
+    .bind(id)
+    .bind(time(expires_at))
+    .bind(record)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

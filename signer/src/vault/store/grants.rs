@@ -25,7 +25,12 @@ impl Store {
         completion: Completion<'_>,
         completed: impl FnOnce(Vec<String>) -> ConnectionRecord + Send,
     ) -> Result<ConnectionRecord, StoreError> {
-        let Completion { id, grant_id, grant, user_id } = completion;
+        let Completion {
+            id,
+            grant_id,
+            grant,
+            user_id,
+        } = completion;
         let grant = self.outer.seal(place(Tables::GRANTS, &[grant_id]), grant)?;
 
         let mut tx = self.write().await?;
@@ -37,32 +42,39 @@ impl Store {
         let mut replaced = Vec::new();
         for row in earlier {
             let earlier_id: String = row.try_get("id")?;
-            if self.supersede(&mut tx, &earlier_id, row.try_get("record")?).await? {
-                let pointing =
-                    sqlx::query("SELECT id FROM connections WHERE grant_id = ? ORDER BY created_at, id")
-                        .bind(&earlier_id)
-                        .fetch_all(&mut *tx)
-                        .await?;
+            if self
+                .supersede(&mut tx, &earlier_id, row.try_get("record")?)
+                .await?
+            {
+                let pointing = sqlx::query(
+                    "SELECT id FROM connections WHERE grant_id = ? ORDER BY created_at, id",
+                )
+                .bind(&earlier_id)
+                .fetch_all(&mut *tx)
+                .await?;
                 for row in pointing {
                     replaced.push(row.try_get("id")?);
                 }
             }
         }
         let connection = completed(replaced);
-        let record = self.outer.seal(place(Tables::CONNECTIONS, &[id]), &connection)?;
+        let record = self
+            .outer
+            .seal(place(Tables::CONNECTIONS, &[id]), &connection)?;
         sqlx::query("UPDATE grants SET user_id = ?, record = ? WHERE id = ?")
             .bind(user_id)
             .bind(grant)
             .bind(grant_id)
             .execute(&mut *tx)
             .await?;
-        let updated =
-            sqlx::query("UPDATE connections SET pending = 0, expires_at = ?, record = ? WHERE id = ?")
-                .bind(time(connection.expires_at))
-                .bind(record)
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
+        let updated = sqlx::query(
+            "UPDATE connections SET pending = 0, expires_at = ?, record = ? WHERE id = ?",
+        )
+        .bind(time(connection.expires_at))
+        .bind(record)
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
         if updated.rows_affected() != 1 {
             return Err(StoreError::NoConnection);
         }
@@ -97,11 +109,15 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?;
         if let Some(row) = row {
-            let mut grant: GrantRecord =
-                self.outer.open(place(Tables::GRANTS, &[id]), row.try_get("record")?)?;
+            let mut grant: GrantRecord = self
+                .outer
+                .open(place(Tables::GRANTS, &[id]), row.try_get("record")?)?;
             grant.state = GrantState::Ended;
             self.update_grant(&mut tx, id, &grant).await?;
-            sqlx::query("DELETE FROM grant_keys WHERE grant_id = ?").bind(id).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM grant_keys WHERE grant_id = ?")
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         Ok(())

@@ -76,7 +76,9 @@ impl Store {
             .bind(BATCH)
             .fetch_all(&mut *tx)
             .await?;
-        let Some(last) = rows.last() else { return Ok(None) };
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
         let last: i64 = last.try_get("rowid")?;
         let mut rewrapped = 0;
         for row in &rows {
@@ -84,13 +86,18 @@ impl Store {
             if self.outer.is_current(record) {
                 continue;
             }
-            let id = key.iter().map(|&column| row.try_get(column)).collect::<Result<Vec<&str>, _>>()?;
+            let id = key
+                .iter()
+                .map(|&column| row.try_get(column))
+                .collect::<Result<Vec<&str>, _>>()?;
             let record = self.outer.rewrap(place(table, &id), record)?;
-            sqlx::query(AssertSqlSafe(format!("UPDATE {table} SET record = ? WHERE rowid = ?")))
-                .bind(record)
-                .bind(row.try_get::<i64, _>("rowid")?)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(AssertSqlSafe(format!(
+                "UPDATE {table} SET record = ? WHERE rowid = ?"
+            )))
+            .bind(record)
+            .bind(row.try_get::<i64, _>("rowid")?)
+            .execute(&mut *tx)
+            .await?;
             rewrapped += 1;
         }
         tx.commit().await?;

@@ -178,4 +178,14 @@ mod tests {
         assert_eq!(ttl("1"), MIN_TTL);
         assert_eq!(ttl("9999999999"), MAX_TTL);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(text in ".{0,200}") {
+            let _ = Link::parse(&text);
+            if let Ok(parsed) = link(&text) {
+                proptest::prop_assert!((MIN_TTL..=MAX_TTL).contains(&parsed.ttl));
+            }
+        }
+    }
 }

@@ -166,3 +166,98 @@ fn self_described<'a, T: Deserialize<'a>>(
 fn fail<T>(reason: &'static str) -> Result<T, KeyError> {
     Err(KeyError::CanisterSignature(reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        canisters::bare::Bare,
+        replica::{
+            Replica,
+            state_tree::StateTree,
+            subnet::{Host, Network, Ranges, canister_id},
+        },
+    };
+
+    const SEED: [u8; 32] = [3; 32];
+
+    fn signing_canister() -> Principal {
+        canister_id(0x60_0027)
+    }
+
+    fn tree_with(message: &[u8]) -> HashTree {
+        let [sig, seed, message] = tree_path(&SEED, message);
+        let messages = StateTree::branch([(message, StateTree::leaf(Vec::new()))]);
+        StateTree::branch([(sig, StateTree::branch([(seed, messages)]))]).witness(&[vec![]])
+    }
+
+    fn signed(replica: &Replica, message: &[u8]) -> (Vec<u8>, HashTree) {
+        let tree = tree_with(message);
+        let certificate = replica.data_certificate(signing_canister(), tree.digest());
+        (certificate, tree)
+    }
+
+    fn network() -> Replica {
+        Replica::new([(signing_canister(), Box::new(Bare) as _)])
+    }
+
+    #[test]
+    fn what_was_signed_verifies_and_nothing_else() {
+        let replica = network();
+        let (certificate, tree) = signed(&replica, b"message");
+        let signature = encode(certificate, tree);
+        let verify = |canister, seed: &[u8], message: &[u8], root_key: &[u8]| {
+            super::verify(canister, seed, message, &signature, root_key)
+        };
+        let (canister, root_key) = (signing_canister(), replica.root_key());
+        assert_eq!(verify(canister, &SEED, b"message", root_key), Ok(()));
+        assert!(verify(canister, &SEED, b"another", root_key).is_err());
+        assert!(verify(canister, &[4; 32], b"message", root_key).is_err());
+        assert!(verify(canister_id(7), &SEED, b"message", root_key).is_err());
+        let other_root = network();
+        assert!(verify(canister, &SEED, b"message", other_root.root_key()).is_err());
+    }
+
+    #[test]
+    fn a_tree_that_is_not_certified_is_refused() {
+        let replica = network();
+        let (certificate, _) = signed(&replica, b"message");
+        let forged = encode(certificate, tree_with(b"forged"));
+        let refused = verify(
+            signing_canister(),
+            &SEED,
+            b"forged",
+            &forged,
+            replica.root_key(),
+        );
+        assert_eq!(
+            refused,
+            Err(KeyError::CanisterSignature(
+                "the canister's tree is not the certified one"
+            ))
+        );
+    }
+
+    #[test]
+    fn a_certificate_of_another_subnet_is_refused() {
+        // The application subnet claims a canister of the root subnet.
+        let network = Network::new();
+        let ledger = canister_id(2);
+        let tree = tree_with(b"message");
+        let data = StateTree::branch([("certified_data", StateTree::leaf(tree.digest()))]);
+        let state =
+            StateTree::branch([("canister", StateTree::branch([(ledger.as_slice(), data)]))]);
+        for ranges in [Ranges::Flat, Ranges::Sharded] {
+            let certificate = network.certify(
+                Host::Application,
+                state.witness(&[vec![]]),
+                state.digest(),
+                Some(network.delegate(ranges, 1)),
+            );
+            let claimed = encode(certificate, tree.clone());
+            let refused = verify(ledger, &SEED, b"message", &claimed, network.root_key());
+            let reason = "the canister is not on the delegated subnet";
+            assert_eq!(refused, Err(KeyError::CanisterSignature(reason)));
+        }
+    }
+}

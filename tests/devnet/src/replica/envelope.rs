@@ -236,3 +236,23 @@ fn check_target(
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_envelope_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn nesting_does_not_overflow_the_stack() {
+        assert!(decode(&[0x81; 1 << 20]).is_err());
+        assert!(decode(&[0xd9; 1 << 20]).is_err());
+    }
+}

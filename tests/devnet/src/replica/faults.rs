@@ -82,4 +82,14 @@ impl Faults {
     pub(crate) fn delay(&self, kind: Kind, canister: Option<&Principal>) -> Option<Duration> {
         self.hits(kind, canister).map(Duration::from_millis)
     }
+
+    /// The value of the fault of this kind that hits a request to this path of the IC's interface.
+    pub(crate) fn hits_path(&self, kind: Kind, path: &str) -> Option<u64> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut parts = path.strip_prefix("/api/")?.split('/');
+        let canister = parts.find_map(|part| Principal::from_text(part).ok());
+        self.hits(kind, canister.as_ref())
+    }
 }

@@ -1,12 +1,13 @@
 //! The IC's HTTP interface (IC interface specification, "HTTPS interface").
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, Path, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -32,16 +33,29 @@ pub(crate) fn routes(replica: Arc<Replica>) -> Router {
         .route("/api/v3/canister/{id}/query", post(query))
         .route("/api/v4/canister/{id}/call", post(call))
         .route("/api/v3/canister/{id}/read_state", post(read_state))
+        // What agents before the subnet-sharded certificates use.
+        .route("/api/v2/canister/{id}/query", post(query))
+        .route("/api/v3/canister/{id}/call", post(call))
+        .route("/api/v2/canister/{id}/read_state", post(read_state))
         .route("/api/v3/subnet/{id}/query", post(subnet_only_management))
         .route("/api/v4/subnet/{id}/call", post(subnet_only_management))
         .route("/api/v3/subnet/{id}/read_state", post(subnet_read_state))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(replica.clone(), slow_down))
         .with_state(replica)
 }
 
 /// A request that no canister sees: the status and a plain text.
 type Refused = (StatusCode, String);
 type Answer = Result<Response, Refused>;
+
+/// Answers late when a fault says so.
+async fn slow_down(State(replica): State<Arc<Replica>>, request: Request, next: Next) -> Response {
+    if let Some(delay) = replica.faults.hits_path(Kind::SlowMs, request.uri().path()) {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+    next.run(request).await
+}
 
 async fn status(State(replica): State<Arc<Replica>>) -> Response {
     replica.log.status();
@@ -54,12 +68,12 @@ async fn status(State(replica): State<Arc<Replica>>) -> Response {
 }
 
 async fn query(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body: Bytes) -> Answer {
-    let (host, request) = open(&replica, Endpoint::Query, &id, &body).await?;
+    let (host, request) = open(&replica, Endpoint::Query, &id, &body)?;
     Ok(cbor_response(&replica.query(host, &request)))
 }
 
 async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body: Bytes) -> Answer {
-    let (host, request) = open(&replica, Endpoint::Call, &id, &body).await?;
+    let (host, request) = open(&replica, Endpoint::Call, &id, &body)?;
     let canister = Principal::from_text(&id).ok();
     if let Some(delay) = replica.faults.delay(Kind::SlowCall, canister.as_ref()) {
         return Ok(call_later(replica, request, delay));
@@ -76,7 +90,7 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
 }
 
 /// Answers 202 at once and runs the call after `delay`.
-fn call_later(replica: Arc<Replica>, request: Checked, delay: std::time::Duration) -> Response {
+fn call_later(replica: Arc<Replica>, request: Checked, delay: Duration) -> Response {
     match replica.admit(&request) {
         Err(reject) => cbor_response(&TransportCallResponse::NonReplicatedRejection(reject)),
         Ok(Some(_)) => StatusCode::ACCEPTED.into_response(),
@@ -95,7 +109,7 @@ async fn read_state(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let (host, request) = open(&replica, Endpoint::ReadState, &id, &body).await?;
+    let (host, request) = open(&replica, Endpoint::ReadState, &id, &body)?;
     let canister = parse_id(&id)?;
     certified(replica.read_state(host, Scope::Canister(canister), &request))
 }
@@ -134,16 +148,13 @@ fn certified(result: Result<Vec<u8>, ReadRefused>) -> Answer {
 }
 
 /// Finds the subnet, checks the envelope, and checks that it belongs under this path.
-async fn open(
+fn open(
     replica: &Replica,
     endpoint: Endpoint,
     id: &str,
     body: &[u8],
 ) -> Result<(Host, Checked), Refused> {
     let effective = parse_id(id)?;
-    if let Some(delay) = replica.faults.delay(Kind::SlowMs, Some(&effective)) {
-        tokio::time::sleep(delay).await;
-    }
     let host = replica
         .network
         .host_of(&effective)

@@ -104,7 +104,7 @@ impl Replica {
         arg: &[u8],
     ) -> Outcome {
         let Some(installed) = self.canisters.get(&canister) else {
-            return Err(not_found(&canister));
+            return Err(not_found(&canister, method));
         };
         let runnable = match installed.canister.mode(method) {
             Some(Mode::Query) => true,
@@ -177,14 +177,12 @@ impl Replica {
         response
     }
 
-    /// Takes an update call into the history. `true` when it is new and must be run.
+    /// Takes an update call into the history: `None` when it is new and must be run, else what
+    /// became of it before.
     pub(crate) fn admit(&self, request: &Checked) -> Result<Option<Message>, RejectResponse> {
         let (canister, method, _) = addressed(&request.content);
-        if canister == Principal::management_canister() {
-            return Err(no_management(method));
-        }
         if !self.canisters.contains_key(&canister) {
-            return Err(not_found(&canister));
+            return Err(not_found(&canister, method));
         }
         Ok(crate::lock(&self.history).begin(
             &request.request_id,
@@ -344,23 +342,13 @@ fn reject(code: RejectCode, error: &str, message: String) -> RejectResponse {
     }
 }
 
-fn not_found(canister: &Principal) -> RejectResponse {
+fn not_found(canister: &Principal, method: &str) -> RejectResponse {
     if *canister == Principal::management_canister() {
-        return no_management("");
+        let message = format!("Management canister has no method '{method}'");
+        return reject(RejectCode::CanisterError, "IC0536", message);
     }
-    reject(
-        RejectCode::DestinationInvalid,
-        "IC0301",
-        format!("Canister {canister} not found"),
-    )
-}
-
-fn no_management(method: &str) -> RejectResponse {
-    reject(
-        RejectCode::CanisterError,
-        "IC0536",
-        format!("Management canister has no method '{method}'"),
-    )
+    let message = format!("Canister {canister} not found");
+    reject(RejectCode::DestinationInvalid, "IC0301", message)
 }
 
 fn canister_error(canister: &Principal, error: &str, message: String) -> RejectResponse {

@@ -122,3 +122,41 @@ impl PublicKey {
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::replica::{canister_signature::public_key_der, subnet::canister_id};
+
+    #[test]
+    fn a_canister_signature_key_is_read_back() {
+        let der = public_key_der(canister_id(7), &[5; 32]);
+        match PublicKey::from_der(&der) {
+            Ok(PublicKey::Canister { canister, seed }) => {
+                assert_eq!(canister, canister_id(7));
+                assert_eq!(seed, [5; 32]);
+            }
+            _ => panic!("not a canister signature key"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_key_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            if let Ok(key) = PublicKey::from_der(&bytes) {
+                prop_assert!(key.verify(b"message", &bytes, b"").is_err());
+            }
+        }
+
+        #[test]
+        fn a_spoiled_key_signs_nothing(at in 0_usize..60, bit in 0_u8..8) {
+            let mut der = public_key_der(canister_id(7), &[5; 32]);
+            der[at] ^= 1 << bit;
+            if let Ok(key) = PublicKey::from_der(&der) {
+                prop_assert!(key.verify(b"message", &der, b"").is_err());
+            }
+        }
+    }
+}

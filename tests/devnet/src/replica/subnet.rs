@@ -2,6 +2,8 @@
 //! and an application subnet, whose key the root subnet delegates to. As on mainnet, the ledger
 //! lives on the root subnet and both II canisters do not.
 
+use std::sync::Mutex;
+
 use candid::Principal;
 use ed25519_dalek::{Signer, SigningKey};
 use ic_certification::{Certificate, Delegation, HashTree};
@@ -215,8 +217,8 @@ fn subnet_branch(subnet: &Subnet) -> StateTree {
 /// Root delegations in both forms, made anew when they age.
 #[derive(Default)]
 pub(crate) struct DelegationCache {
-    sharded: std::sync::Mutex<Option<(u64, Vec<u8>)>>,
-    flat: std::sync::Mutex<Option<(u64, Vec<u8>)>>,
+    sharded: Mutex<Option<(u64, Vec<u8>)>>,
+    flat: Mutex<Option<(u64, Vec<u8>)>>,
 }
 
 impl DelegationCache {
@@ -242,17 +244,16 @@ impl DelegationCache {
 /// Self-described CBOR (RFC 8949, 3.4.6), as every CBOR body of the IC.
 pub(crate) fn cbor<T: Serialize>(value: &T) -> Vec<u8> {
     let mut serializer = serde_cbor::Serializer::new(Vec::new());
-    let written = serializer
+    serializer
         .self_describe()
-        .and_then(|()| value.serialize(&mut serializer));
-    debug_assert!(written.is_ok(), "writing CBOR to memory cannot fail");
+        .and_then(|()| value.serialize(&mut serializer))
+        .expect("writing CBOR to memory cannot fail");
     serializer.into_inner()
 }
 
 /// Unsigned LEB128.
 pub(crate) fn leb128(value: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(10);
-    let written = leb128::write::unsigned(&mut bytes, value);
-    debug_assert!(written.is_ok(), "writing to memory cannot fail");
+    leb128::write::unsigned(&mut bytes, value).expect("writing to memory cannot fail");
     bytes
 }

@@ -80,4 +80,8 @@ byId("cancel").addEventListener("click", () => {
   form.hidden = true;
   problem("You did not allow it. Nothing was shared; you can close this tab.");
 });
-show().catch((error) => problem(error.message));
+if (new URL(link).hash === "") {
+  problem("Nobody is asking for access. Connect from an MCP client; it sends your browser here.");
+} else {
+  show().catch((error) => problem(`This link cannot be used: ${error.message}.`));
+}

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod agent;
+mod allow_list;
+mod binary;
 mod control;
 mod envelopes;
 mod internet_identity;

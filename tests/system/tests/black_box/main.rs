@@ -4,6 +4,7 @@
 
 mod candid_input;
 mod clients;
+mod configuration;
 mod connect;
 mod deploy;
 mod edge;

@@ -1,0 +1,138 @@
+//! The parts put together: what the edge hands every request to.
+//!
+//! The order of checks: Host first, so that a rebound name reaches nothing; then, for an MCP endpoint, Origin and
+//! the bearer token before anything else about the request, so that a client that probes with whatever method
+//! learns where to sign in. A CORS preflight carries no token and is answered before. Everything that is not an
+//! MCP endpoint belongs to the authorization server.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use http::{HeaderValue, Method, StatusCode, header};
+use icgate_proto::{LinkError, SignerClient};
+use serde_json::json;
+
+use crate::{
+    body::{self, Request, Response},
+    config::Config,
+    edge::{Guard, Handler, Reach},
+    health::Health,
+    instance::InstanceName,
+    mcp::{Mcp, McpError},
+    oauth::{Oauth, OauthError},
+};
+
+/// The whole gateway behind the edge.
+pub struct App {
+    guard: Guard,
+    health: Health,
+    oauth: Arc<Oauth>,
+    mcp: Mcp,
+}
+
+/// Why the gateway cannot start.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The link to the signer is not usable as configured.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The authorization server or its database cannot be opened.
+    #[error(transparent)]
+    Oauth(#[from] OauthError),
+    /// The MCP server cannot be made.
+    #[error(transparent)]
+    Mcp(#[from] McpError),
+}
+
+impl App {
+    /// Opens the store and makes every part. The signer is not needed for it: it may come later.
+    ///
+    /// # Errors
+    /// See [`AppError`].
+    pub async fn open(config: &Config) -> Result<Self, AppError> {
+        let signer = SignerClient::new(&config.signer)?;
+        let oauth = Arc::new(Oauth::open(config, signer.clone()).await?);
+        let mcp = Mcp::new(config, signer.clone(), Arc::clone(&oauth) as _)?;
+        let guard = Guard::new(config, config.listen);
+        Ok(Self {
+            guard,
+            health: Health::new(signer),
+            oauth,
+            mcp,
+        })
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        if let Err(refusal) = self.guard.host(request.uri(), request.headers()) {
+            return *refusal;
+        }
+        let reach = Reach::of(request.uri().path());
+        if let Some(preflight) = self
+            .guard
+            .preflight(reach, request.method(), request.headers())
+        {
+            return preflight;
+        }
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = self.route(reach, request).await;
+        self.guard
+            .share(reach, origin.as_ref(), response.headers_mut());
+        response
+    }
+
+    async fn route(&self, reach: Reach, request: Request) -> Response {
+        if reach == Reach::Mcp {
+            return self.mcp(request).await;
+        }
+        if request.uri().path() == "/healthz" {
+            return self.health.answer(request.method()).await;
+        }
+        self.oauth.handle(request).await.unwrap_or_else(not_found)
+    }
+
+    async fn mcp(&self, request: Request) -> Response {
+        if let Err(refusal) = self.guard.origin(request.headers()) {
+            return *refusal;
+        }
+        let path = request.uri().path().trim_end_matches('/');
+        let Some(instance) = InstanceName::ALL
+            .into_iter()
+            .find(|name| name.mcp_path() == path)
+        else {
+            return not_found();
+        };
+        match self.oauth.authenticate(instance, request.headers()).await {
+            Ok(authorized) => self.mcp.handle(instance, authorized, request).await,
+            Err(challenge) => challenge,
+        }
+    }
+}
+
+impl Handler for App {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send + '_>> {
+        Box::pin(self.answer(request))
+    }
+}
+
+fn not_found() -> Response {
+    json_response(
+        StatusCode::NOT_FOUND,
+        &json!({ "error": "not_found", "error_description": "There is nothing at this address." }),
+    )
+}
+
+/// A small JSON answer.
+pub(crate) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
+    let mut response = Response::new(body::full(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// Whether a method only reads.
+pub(crate) fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}

@@ -1,0 +1,213 @@
+//! Replies to text.
+
+use std::sync::Arc;
+
+use candid::{DecoderConfig, types::value::IDLArgs};
+
+use super::{
+    interface::{Interface, Types},
+    render, stack,
+};
+
+/// Longest reply text, in bytes.
+pub const MAX_REPLY_TEXT: usize = 100_000;
+/// Work one reply may cost, in the library's units. A few bytes of `vec null` can otherwise claim gigabytes.
+const QUOTA: usize = 3_000_000;
+/// The library counts values without a Rust type, which all values here are, twice: as they are towards the
+/// skipping quota, and this many times towards the decoding quota.
+const UNTYPED_FACTOR: usize = 50;
+/// Replies up to this size, in bytes, are decoded where they arrive, under a quota to match.
+const SMALL_REPLY: usize = 4 << 10;
+const SMALL_QUOTA: usize = 100_000;
+/// Most entries of a reply's type table.
+const MAX_TYPES: usize = 10_000;
+/// Bytes shown of a reply that is not Candid.
+const MAX_RAW: usize = 4 << 10;
+
+/// A reply as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The values in Candid's notation, or the reply's bytes in hexadecimal.
+    pub text: String,
+    /// How the text came about.
+    pub form: Form,
+    /// Whether the text had to end before the reply did.
+    pub cut: bool,
+}
+
+/// How a reply became text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// With the method's own types: field names are known.
+    Typed,
+    /// Without types: field names are shown as their hashes.
+    Untyped,
+    /// Not decodable within the limits: its bytes in hexadecimal.
+    Bytes,
+}
+
+impl Form {
+    /// The name in results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Form::Typed => "typed",
+            Form::Untyped => "untyped",
+            Form::Bytes => "bytes",
+        }
+    }
+}
+
+/// Turns a reply into text. Never fails: what cannot be decoded is shown as it is.
+pub async fn reply(bytes: Vec<u8>, interface: Option<Arc<Interface>>, method: &str) -> Reply {
+    if bytes.len() <= SMALL_REPLY {
+        let small = stack::here(|| decode(&bytes, interface.as_deref(), method, SMALL_QUOTA));
+        if let Ok(Some(reply)) = small
+            && (reply.form == Form::Typed || interface.is_none())
+        {
+            return reply;
+        }
+    }
+    let raw = raw(&bytes);
+    let method = method.to_owned();
+    stack::large(move || decode(&bytes, interface.as_deref(), &method, QUOTA))
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or(raw)
+}
+
+fn decode(
+    bytes: &[u8],
+    interface: Option<&Interface>,
+    method: &str,
+    quota: usize,
+) -> Option<Reply> {
+    let mut config = DecoderConfig::new();
+    config
+        .set_decoding_quota(quota * UNTYPED_FACTOR)
+        .set_skipping_quota(quota)
+        .set_max_type_len(MAX_TYPES)
+        .set_full_error_message(false);
+    let typed = interface
+        .and_then(|interface| Some(interface.reply_types(interface.method(method)?)))
+        .and_then(|Types { env, list }| {
+            IDLArgs::from_bytes_with_types_with_config(bytes, &env, &list, &config).ok()
+        });
+    let (args, form) = match typed {
+        Some(args) => (args, Form::Typed),
+        None => (
+            IDLArgs::from_bytes_with_config(bytes, &config).ok()?,
+            Form::Untyped,
+        ),
+    };
+    let printed = render::print(&args.args, MAX_REPLY_TEXT);
+    Some(Reply {
+        text: printed.text,
+        form,
+        cut: printed.cut,
+    })
+}
+
+fn raw(bytes: &[u8]) -> Reply {
+    Reply {
+        text: hex::encode(&bytes[..bytes.len().min(MAX_RAW)]),
+        form: Form::Bytes,
+        cut: bytes.len() > MAX_RAW,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candid::Encode;
+
+    use super::*;
+
+    async fn interface(service: &str) -> Arc<Interface> {
+        Arc::new(
+            Interface::parse(format!("service : {{ {service} }}").into())
+                .await
+                .unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn field_names_come_from_the_interface() {
+        #[derive(candid::CandidType)]
+        struct Account {
+            balance: u64,
+            owner: String,
+        }
+        let bytes = Encode!(&Account {
+            balance: 5,
+            owner: "me".to_owned()
+        })
+        .unwrap();
+        let typed = interface("get : () -> (record { owner : text; balance : nat64 }) query").await;
+        let reply_typed = reply(bytes.clone(), Some(Arc::clone(&typed)), "get").await;
+        assert_eq!(reply_typed.form, Form::Typed);
+        assert!(
+            reply_typed.text.contains("owner = \"me\""),
+            "{}",
+            reply_typed.text
+        );
+        let untyped = reply(bytes.clone(), None, "get").await;
+        assert_eq!(untyped.form, Form::Untyped);
+        assert!(!untyped.text.contains("owner") && untyped.text.contains("\"me\""));
+        assert_eq!(reply(bytes, Some(typed), "other").await.form, Form::Untyped);
+    }
+
+    #[tokio::test]
+    async fn a_reply_of_another_type_falls_back() {
+        let bytes = Encode!(&"text").unwrap();
+        let wrong = interface("get : () -> (nat)").await;
+        let reply = reply(bytes, Some(wrong), "get").await;
+        assert_eq!(
+            (reply.form, reply.text.as_str()),
+            (Form::Untyped, "(\"text\")")
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_not_candid_is_shown_as_bytes() {
+        let reply = reply(b"\x00\xffhello".to_vec(), None, "m").await;
+        assert_eq!(
+            (reply.form, reply.text.as_str()),
+            (Form::Bytes, "00ff68656c6c6f")
+        );
+        assert!(super::reply(vec![7; 10_000], None, "m").await.cut);
+    }
+
+    #[tokio::test]
+    async fn a_vec_null_bomb_costs_nothing_and_is_shown_as_bytes() {
+        // vec null with two thousand million elements in a dozen bytes.
+        let bomb = b"DIDL\x01\x6d\x7f\x01\x00\x80\x80\x80\x80\x08".to_vec();
+        for interface in [None, Some(interface("m : () -> (vec null)").await)] {
+            assert_eq!(reply(bomb.clone(), interface, "m").await.form, Form::Bytes);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deeply_nested_reply_does_not_end_the_process() {
+        // type 0 = opt 0: a hundred thousand levels, then none.
+        let mut deep = b"DIDL\x01\x6e\x00\x01\x00".to_vec();
+        deep.extend(std::iter::repeat_n(1, 100_000));
+        deep.push(0);
+        let text = "type T = opt T; service : { m : () -> (T) }";
+        let own = Arc::new(Interface::parse(text.into()).await.unwrap());
+        for interface in [None, Some(own)] {
+            let reply = reply(deep.clone(), interface, "m").await;
+            assert!(reply.cut || reply.form == Form::Bytes);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_reply_is_cut_at_the_bound() {
+        let bytes = Encode!(&vec!["some text"; 50_000]).unwrap();
+        let reply = reply(bytes, None, "m").await;
+        assert!(
+            reply.cut
+                && reply.text.len() <= MAX_REPLY_TEXT
+                && reply.text.len() > MAX_REPLY_TEXT / 2
+        );
+    }
+}

@@ -1,0 +1,548 @@
+//! Argument text to bytes.
+
+use std::{fmt::Write, sync::Arc};
+
+use candid::types::{
+    Field, Label, Type, TypeEnv, TypeInner,
+    value::{IDLArgs, IDLField, IDLValue, VariantValue},
+};
+
+use super::{
+    example,
+    guard::{GuardError, Guarded, guard},
+    interface::{Interface, Types, distance},
+    render,
+    stack::{self, Panicked},
+};
+
+/// Texts up to this size and depth are parsed where they arrive.
+const SMALL_TEXT: usize = 4 << 10;
+const SMALL_DEPTH: usize = 16;
+
+/// Why an argument text cannot be encoded. Every message says what to write instead.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// It breaks a limit.
+    #[error("The arguments were not read: {0}.")]
+    Limit(#[from] GuardError),
+    /// It is not a Candid argument list.
+    #[error(
+        "The arguments are not a Candid argument list: {0}. Write all arguments in one pair of parentheses, like (42, \"text\", record {{ a = true }})."
+    )]
+    Syntax(String),
+    /// It is one, but not of the method's types.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The library failed on it.
+    #[error("The arguments could not be encoded: {0}.")]
+    Panicked(#[from] Panicked),
+}
+
+/// Encodes an argument list. With an interface that has the method, to the method's types; otherwise to the types
+/// that the values themselves suggest (whole numbers become `int`, decimals `float64`).
+///
+/// # Errors
+/// See [`EncodeError`].
+pub async fn arguments(
+    text: &str,
+    interface: Option<&Arc<Interface>>,
+    method: &str,
+) -> Result<Vec<u8>, EncodeError> {
+    let guarded = guard(text)?;
+    if guarded.as_str().len() <= SMALL_TEXT && guarded.depth() <= SMALL_DEPTH {
+        return stack::here(|| encode(&guarded, interface.map(Arc::as_ref), method))?;
+    }
+    let (guarded, interface, method) =
+        (guarded.into_owned(), interface.cloned(), method.to_owned());
+    stack::large(move || encode(&guarded, interface.as_deref(), &method)).await?
+}
+
+fn encode(
+    text: &Guarded<'_>,
+    interface: Option<&Interface>,
+    method: &str,
+) -> Result<Vec<u8>, EncodeError> {
+    let args = candid_parser::parse_idl_args(text.as_str())
+        .map_err(|error| EncodeError::Syntax(super::describe(&error)))?;
+    let library = |error: candid::Error| {
+        EncodeError::Mismatch(format!(
+            "The arguments could not be encoded: {}.",
+            super::foreign::shorten(&error.to_string(), 300)
+        ))
+    };
+    match interface.and_then(|interface| Some(interface.argument_types(interface.method(method)?)))
+    {
+        Some(types) => {
+            let args = typed(args, &types, method)?;
+            args.to_bytes_with_types(&types.env, &types.list)
+                .map_err(library)
+        }
+        None => args.to_bytes().map_err(library),
+    }
+}
+
+fn typed(args: IDLArgs, types: &Types, method: &str) -> Result<IDLArgs, EncodeError> {
+    let expects = || {
+        format!(
+            "`{method}` takes {}; for example: {}.",
+            example::types_text(&types.env, &types.list),
+            example::examples(&types.env, &types.list)
+        )
+    };
+    if args.args.len() > types.list.len() {
+        return Err(EncodeError::Mismatch(format!(
+            "There are {} arguments, and the method takes {}. {}",
+            args.args.len(),
+            types.list.len(),
+            expects()
+        )));
+    }
+    let given = args.args.len();
+    let mut values = args.args.into_iter();
+    let mut coerced = Vec::with_capacity(types.list.len());
+    for (position, ty) in types.list.iter().enumerate() {
+        let value = match values.next() {
+            Some(value) => coerce(&types.env, ty, value),
+            None => default_of(&types.env, ty).ok_or_else(|| {
+                Mismatch::new(format!("it is missing; {given} arguments were given"))
+            }),
+        };
+        coerced.push(value.map_err(|mismatch| {
+            EncodeError::Mismatch(format!(
+                "Argument {} of `{method}`{}. {}",
+                position + 1,
+                mismatch.sentence(),
+                expects()
+            ))
+        })?);
+    }
+    Ok(IDLArgs { args: coerced })
+}
+
+/// Where in an argument a value is of the wrong type, and what is wrong.
+struct Mismatch {
+    /// From the inside out.
+    path: Vec<String>,
+    problem: String,
+}
+
+impl Mismatch {
+    fn new(problem: String) -> Self {
+        Self {
+            path: Vec::new(),
+            problem,
+        }
+    }
+
+    fn inside(mut self, step: String) -> Self {
+        self.path.push(step);
+        self
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = String::new();
+        if !self.path.is_empty() {
+            text.push_str(" at ");
+            for step in self.path.iter().rev() {
+                text.push_str(step);
+            }
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {}", self.problem);
+        text
+    }
+}
+
+/// What stands for a value that was left out; only types that can be absent have one.
+fn default_of(env: &TypeEnv, ty: &Type) -> Option<IDLValue> {
+    match env.trace_type(ty).ok()?.as_ref() {
+        TypeInner::Null => Some(IDLValue::Null),
+        TypeInner::Reserved => Some(IDLValue::Reserved),
+        TypeInner::Opt(_) => Some(IDLValue::None),
+        _ => None,
+    }
+}
+
+/// Gives a parsed value the type it is wanted in. Depth is that of the value, which is limited.
+fn coerce(env: &TypeEnv, ty: &Type, value: IDLValue) -> Result<IDLValue, Mismatch> {
+    let traced = env
+        .trace_type(ty)
+        .map_err(|_| Mismatch::new("its type is not defined by the interface".to_owned()))?;
+    match (traced.as_ref(), value) {
+        (TypeInner::Reserved, _) => Ok(IDLValue::Reserved),
+        (TypeInner::Opt(_), IDLValue::Null | IDLValue::None | IDLValue::Reserved) => {
+            Ok(IDLValue::None)
+        }
+        (TypeInner::Opt(inner), IDLValue::Opt(value)) => {
+            Ok(IDLValue::Opt(Box::new(coerce(env, inner, *value)?)))
+        }
+        // A bare value stands for `opt value`, as nothing else could be meant.
+        (TypeInner::Opt(inner), value) if default_of(env, inner).is_none() => {
+            Ok(IDLValue::Opt(Box::new(coerce(env, inner, value)?)))
+        }
+        (_, IDLValue::Number(digits)) => number(env, ty, &traced, &digits),
+        (TypeInner::Float32, IDLValue::Float64(n)) => {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "rounding is what a float32 asks for"
+            )]
+            let narrow = n as f32;
+            Ok(IDLValue::Float32(narrow))
+        }
+        (TypeInner::Int, IDLValue::Nat(n)) => Ok(IDLValue::Int(n.into())),
+        (TypeInner::Vec(_), IDLValue::Blob(bytes)) if traced.is_blob(env) => {
+            Ok(IDLValue::Blob(bytes))
+        }
+        (TypeInner::Vec(inner), IDLValue::Vec(items)) => {
+            vector(env, inner, items, traced.is_blob(env))
+        }
+        (TypeInner::Record(fields), IDLValue::Record(values)) => record(env, fields, values),
+        (TypeInner::Variant(fields), IDLValue::Variant(value)) => variant(env, fields, value),
+        (_, value) if fits(&traced, &value) => Ok(value),
+        (_, value) => Err(wrong_type(env, ty, &value)),
+    }
+}
+
+/// Whether a value that needs no conversion is of the type.
+fn fits(ty: &Type, value: &IDLValue) -> bool {
+    matches!(
+        (ty.as_ref(), value),
+        (TypeInner::Null, IDLValue::Null)
+            | (TypeInner::Bool, IDLValue::Bool(_))
+            | (TypeInner::Nat, IDLValue::Nat(_))
+            | (TypeInner::Int, IDLValue::Int(_))
+            | (TypeInner::Nat8, IDLValue::Nat8(_))
+            | (TypeInner::Nat16, IDLValue::Nat16(_))
+            | (TypeInner::Nat32, IDLValue::Nat32(_))
+            | (TypeInner::Nat64, IDLValue::Nat64(_))
+            | (TypeInner::Int8, IDLValue::Int8(_))
+            | (TypeInner::Int16, IDLValue::Int16(_))
+            | (TypeInner::Int32, IDLValue::Int32(_))
+            | (TypeInner::Int64, IDLValue::Int64(_))
+            | (TypeInner::Float32, IDLValue::Float32(_))
+            | (TypeInner::Float64, IDLValue::Float64(_))
+            | (TypeInner::Text, IDLValue::Text(_))
+            | (TypeInner::Principal, IDLValue::Principal(_))
+            | (TypeInner::Service(_), IDLValue::Service(_))
+            | (TypeInner::Func(_), IDLValue::Func(..))
+    )
+}
+
+fn number(env: &TypeEnv, ty: &Type, traced: &Type, digits: &str) -> Result<IDLValue, Mismatch> {
+    let value = match traced.as_ref() {
+        TypeInner::Int => digits.parse().ok().map(IDLValue::Int),
+        TypeInner::Nat => digits.parse().ok().map(IDLValue::Nat),
+        TypeInner::Nat8 => digits.parse().ok().map(IDLValue::Nat8),
+        TypeInner::Nat16 => digits.parse().ok().map(IDLValue::Nat16),
+        TypeInner::Nat32 => digits.parse().ok().map(IDLValue::Nat32),
+        TypeInner::Nat64 => digits.parse().ok().map(IDLValue::Nat64),
+        TypeInner::Int8 => digits.parse().ok().map(IDLValue::Int8),
+        TypeInner::Int16 => digits.parse().ok().map(IDLValue::Int16),
+        TypeInner::Int32 => digits.parse().ok().map(IDLValue::Int32),
+        TypeInner::Int64 => digits.parse().ok().map(IDLValue::Int64),
+        TypeInner::Float32 => digits.parse().ok().map(IDLValue::Float32),
+        TypeInner::Float64 => digits.parse().ok().map(IDLValue::Float64),
+        _ => return Err(wrong_type(env, ty, &IDLValue::Number(digits.to_owned()))),
+    };
+    value.ok_or_else(|| {
+        Mismatch::new(format!(
+            "{} does not fit {}",
+            super::foreign::shorten(digits, 60),
+            example::type_text(env, ty)
+        ))
+    })
+}
+
+fn vector(
+    env: &TypeEnv,
+    inner: &Type,
+    items: Vec<IDLValue>,
+    blob: bool,
+) -> Result<IDLValue, Mismatch> {
+    let mut coerced = Vec::with_capacity(items.len());
+    for (position, item) in items.into_iter().enumerate() {
+        let item = coerce(env, inner, item)
+            .map_err(|mismatch| mismatch.inside(format!("[{position}]")))?;
+        coerced.push(item);
+    }
+    if !blob {
+        return Ok(IDLValue::Vec(coerced));
+    }
+    let bytes = coerced.into_iter().filter_map(|item| match item {
+        IDLValue::Nat8(byte) => Some(byte),
+        _ => None,
+    });
+    Ok(IDLValue::Blob(bytes.collect()))
+}
+
+fn record(env: &TypeEnv, fields: &[Field], values: Vec<IDLField>) -> Result<IDLValue, Mismatch> {
+    // Both sides are sorted by the label's number.
+    let mut values = values.into_iter().peekable();
+    let mut coerced = Vec::with_capacity(fields.len());
+    for field in fields {
+        let id = field.id.get_id();
+        if let Some(extra) = values.next_if(|value| value.id.get_id() < id) {
+            return Err(unknown_label("field", &extra.id, fields));
+        }
+        let value = match values.next_if(|value| value.id.get_id() == id) {
+            Some(value) => coerce(env, &field.ty, value.val)
+                .map_err(|mismatch| mismatch.inside(format!(".{}", field.id)))?,
+            None => default_of(env, &field.ty).ok_or_else(|| {
+                let ty = example::type_text(env, &field.ty);
+                Mismatch::new(format!("the field `{}` : {ty} is missing", field.id))
+            })?,
+        };
+        coerced.push(IDLField {
+            id: field.id.as_ref().clone(),
+            val: value,
+        });
+    }
+    match values.next() {
+        Some(extra) => Err(unknown_label("field", &extra.id, fields)),
+        None => Ok(IDLValue::Record(coerced)),
+    }
+}
+
+fn variant(env: &TypeEnv, fields: &[Field], value: VariantValue) -> Result<IDLValue, Mismatch> {
+    let given = *value.0;
+    let Some((field, position)) = fields
+        .iter()
+        .zip(0..)
+        .find(|(field, _)| field.id.get_id() == given.id.get_id())
+    else {
+        return Err(unknown_label("case", &given.id, fields));
+    };
+    let val = coerce(env, &field.ty, given.val)
+        .map_err(|mismatch| mismatch.inside(format!(".{}", field.id)))?;
+    let id = field.id.as_ref().clone();
+    Ok(IDLValue::Variant(VariantValue(
+        Box::new(IDLField { id, val }),
+        position,
+    )))
+}
+
+fn unknown_label(kind: &str, given: &Label, fields: &[Field]) -> Mismatch {
+    const SHOWN: usize = 20;
+    let given = super::foreign::shorten(&given.to_string(), 60);
+    let names: Vec<String> = fields
+        .iter()
+        .take(SHOWN)
+        .map(|field| field.id.to_string())
+        .collect();
+    let nearest = names
+        .iter()
+        .map(|name| (distance(&given, name), name))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    let mut problem = format!("there is no {kind} `{given}`");
+    if let Some((_, name)) = nearest {
+        problem.push_str(&format!("; did you mean `{name}`?"));
+    }
+    problem.push_str(&format!(" (there is: {})", names.join(", ")));
+    Mismatch::new(problem)
+}
+
+fn wrong_type(env: &TypeEnv, ty: &Type, value: &IDLValue) -> Mismatch {
+    Mismatch::new(format!(
+        "expected {}, like {}, and got {}",
+        example::type_text(env, ty),
+        example::example(env, ty),
+        render::brief(value, 80)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::candid::decode::{self, Form};
+
+    const APP: &str = "
+        type Add = record { by : nat64; note : opt text };
+        type List = opt record { head : int; tail : List };
+        service : {
+          add : (Add) -> (Add); floats : (float32, float64) -> (float32, float64); bytes : (blob) -> (vec nat8);
+          choose : (variant { yes; no : text }) -> (variant { yes; no : text });
+          list : (List) -> (List); who : (principal, opt nat) -> (principal, opt nat);
+          f : (func () -> () query, service {}) -> (func () -> () query, service {});
+          small : (nat8, int8, nat16, int16, nat32, int32, int64, nat, bool, null, reserved) -> 
+                  (nat8, int8, nat16, int16, nat32, int32, int64, nat, bool, null, reserved);
+          tuple : (record { nat; text }) -> (record { nat; text }) }";
+
+    async fn app() -> Arc<Interface> {
+        Arc::new(Interface::parse(APP.into()).await.unwrap())
+    }
+
+    async fn there_and_back(method: &str, text: &str) -> String {
+        let app = app().await;
+        let bytes = arguments(text, Some(&app), method)
+            .await
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        let reply = decode::reply(bytes, Some(app), method).await;
+        assert_eq!(reply.form, Form::Typed);
+        reply.text
+    }
+
+    async fn refused(method: &str, text: &str) -> String {
+        arguments(text, Some(&app().await), method)
+            .await
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[tokio::test]
+    async fn every_type_goes_there_and_back() {
+        for (method, text, shown) in [
+            (
+                "add",
+                "(record { by = 42 })",
+                "(record { by = 42 : nat64; note = null; })",
+            ),
+            (
+                "add",
+                "(record { note = \"x\"; by = 1 })",
+                "(record { by = 1 : nat64; note = opt \"x\"; })",
+            ),
+            ("floats", "(1, 2)", "(1.0 : float32, 2.0 : float64)"),
+            (
+                "floats",
+                "(-0.5, 1e3)",
+                "(-0.5 : float32, 1000.0 : float64)",
+            ),
+            ("bytes", "(vec { 1; 2; 65 })", "(blob \"\\01\\02A\")"),
+            ("bytes", "(blob \"\\ffA\")", "(blob \"\\ffA\")"),
+            ("choose", "(variant { yes })", "(variant { yes })"),
+            (
+                "choose",
+                "(variant { no = \"why\" })",
+                "(variant { no = \"why\" })",
+            ),
+            ("list", "(null)", "(null)"),
+            (
+                "list",
+                "(opt record { head = 1; tail = record { head = -2 } })",
+                "(opt record {\n  head = 1 : int;\n  tail = opt record { head = -2 : int; tail = null; };\n})",
+            ),
+            (
+                "who",
+                "(principal \"aaaaa-aa\")",
+                "(principal \"aaaaa-aa\", null)",
+            ),
+            (
+                "f",
+                "(func \"aaaaa-aa\".m, service \"aaaaa-aa\")",
+                "(func \"aaaaa-aa\".m, service \"aaaaa-aa\")",
+            ),
+            (
+                "tuple",
+                "(record { 7; \"x\" })",
+                "(record { 7 : nat; \"x\"; })",
+            ),
+            (
+                "small",
+                "(255, -128, 65535, -1, 0x10, -2, 3, 1_000, true, null, \"anything\")",
+                "(255 : nat8, -128 : int8, 65_535 : nat16, -1 : int16, 16 : nat32, -2 : int32, 3 : int64, 1_000 : nat, true, null : null, null : reserved)",
+            ),
+        ] {
+            assert_eq!(there_and_back(method, text).await, shown);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_names_place_type_and_example() {
+        let message = refused("add", "(record { by = \"x\" })").await;
+        for part in [
+            "Argument 1 of `add` at .by",
+            "nat64",
+            "like 42",
+            "\"x\"",
+            "(record { by = 42; note = opt \"text\" })",
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        let message = refused("add", "(record { by = 1; notes = null })").await;
+        assert!(
+            message.contains("no field `notes`; did you mean `note`?"),
+            "{message}"
+        );
+        let message = refused("choose", "(variant { maybe })").await;
+        assert!(
+            message.contains("no case `maybe`") && message.contains("yes"),
+            "{message}"
+        );
+        assert!(
+            refused("small", "(256)")
+                .await
+                .contains("256 does not fit nat8")
+        );
+        assert!(refused("add", "()").await.contains("missing"));
+        assert!(
+            refused("add", "(record {})")
+                .await
+                .contains("field `by` : nat64 is missing")
+        );
+        assert!(
+            refused("choose", "(1, 2)")
+                .await
+                .contains("There are 2 arguments")
+        );
+        assert!(
+            refused("add", "record { by = 1 }")
+                .await
+                .contains("parentheses")
+        );
+    }
+
+    #[tokio::test]
+    async fn without_types_values_speak_for_themselves() {
+        let bytes = arguments("(1, 1.5, \"x\", 2 : nat8)", None, "m")
+            .await
+            .unwrap();
+        let shown = decode::reply(bytes, None, "m").await.text;
+        assert_eq!(shown, "(1 : int, 1.5 : float64, \"x\", 2 : nat8)");
+        let unknown = arguments("(1)", Some(&app().await), "unlisted")
+            .await
+            .unwrap();
+        assert_eq!(unknown, arguments("(1)", None, "m").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn text_that_would_break_the_parser_is_refused() {
+        for text in ["(0X1F)", "(0XG)", "(\"\\f0\" \"x\")", "(\"\\ff\")"] {
+            assert!(arguments(text, None, "m").await.is_err(), "{text}");
+        }
+        let deep = format!("({} 1)", "opt ".repeat(127));
+        assert!(arguments(&deep, None, "m").await.is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[\\(\\){};,=:a-z0-9\"\\\\ _.+-]{0,80}") {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let app = app().await;
+                for method in ["add", "list", "none"] {
+                    let outcome = arguments(&text, Some(&app), method).await;
+                    assert!(!matches!(outcome, Err(EncodeError::Panicked(_))), "{text}");
+                }
+            });
+        }
+
+        #[test]
+        fn text_values_go_there_and_back(value in any::<String>(), n in any::<u64>()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let text = render::print(
+                &[IDLValue::Record(vec![
+                    IDLField { id: Label::Named("by".to_owned()), val: IDLValue::Nat64(n) },
+                    IDLField { id: Label::Named("note".to_owned()), val: IDLValue::Text(value) },
+                ])],
+                1 << 20,
+            ).text;
+            let back = runtime.block_on(there_and_back("add", &text));
+            let again = runtime.block_on(there_and_back("add", &back));
+            prop_assert_eq!(back, again);
+        }
+    }
+}

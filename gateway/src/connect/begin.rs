@@ -1,0 +1,76 @@
+use http::header;
+use icgate_proto::v1;
+
+use super::{PENDING_SECONDS, link};
+use crate::{
+    body::Response,
+    connection::ConnectionId,
+    instance::Instance,
+    oauth::{
+        AuthorizationRequest, Code, Cookie, Credential, Prefix, Refusal, Server, random_name,
+        see_other, signer_failed,
+    },
+    scope::Scopes,
+    store::{Digest, Moment, records::PendingConnect},
+};
+
+/// Begins a connection at the signer with the scopes the person ticked, and sends the browser to Internet Identity
+/// with a connect cookie: only this browser can bring the consent back.
+pub(crate) async fn begin(
+    server: &Server,
+    instance: &Instance,
+    request: AuthorizationRequest,
+    scopes: Scopes,
+) -> Result<Response, Refusal> {
+    let now = Moment::now();
+    if !server.store.has_room_for_connection(now).await? {
+        return Err(Refusal::new(
+            Code::TemporarilyUnavailable,
+            "This server has as many connections as it takes. Try again later.",
+        ));
+    }
+    let state = random_name();
+    let cookie = Credential::mint(Prefix::ConnectCookie);
+    let expires_at = now.plus(PENDING_SECONDS);
+    let begun = server
+        .signer
+        .begin(v1::BeginRequest {
+            instance: instance.name.as_str().to_owned(),
+            ceiling: Some(v1::Ceiling {
+                scopes: scopes.to_wire(),
+                access_level: v1::AccessLevel::All.into(),
+                // As long as the grant that the person chooses at Internet Identity.
+                expires_at_ns: 0,
+            }),
+            secret: cookie.secret().to_wire(),
+            slot_expires_at_ns: expires_at.nanos(),
+        })
+        .await
+        .map_err(|error| signer_failed(&error))?;
+    let state_hash = Digest::of(&state);
+    let connect = PendingConnect {
+        state: state_hash,
+        instance: instance.name,
+        cookie: cookie.digest(),
+        cookie_slot: begun.slot_id,
+        connection: ConnectionId::new(begun.connection_id),
+        client_id: request.client.id,
+        redirect_uri: request.answer_to.redirect_uri,
+        client_state: request.answer_to.state,
+        code_challenge: request.code_challenge,
+        scopes,
+        created_at: now,
+        expires_at,
+        sealed_code: None,
+    };
+    let mut transaction = server.store.begin().await?;
+    transaction.add_pending_connect(&connect).await?;
+    server.commit(transaction).await?;
+    let link = link::to_internet_identity(instance, &state, &begun.registration_key_der);
+    let mut response = see_other(&link)?;
+    response.headers_mut().append(
+        header::SET_COOKIE,
+        Cookie::connect(instance, &state_hash).set(&cookie.text(), PENDING_SECONDS),
+    );
+    Ok(response)
+}

@@ -1,0 +1,60 @@
+//! `/healthz`: whether this process and its signer can serve.
+
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use icgate_proto::SignerClient;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::{
+    app::{is_read, json_response},
+    body::Response,
+};
+
+/// The endpoint takes no token, so the signer is asked at most this often however often it is called.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Answers `/healthz`.
+pub(crate) struct Health {
+    signer: SignerClient,
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Health {
+    /// Asks this signer.
+    pub(crate) fn new(signer: SignerClient) -> Self {
+        Self {
+            signer,
+            last: Mutex::default(),
+        }
+    }
+
+    /// 200 when all is well, 503 when the signer does not serve.
+    pub(crate) async fn answer(&self, method: &Method) -> Response {
+        if !is_read(method) {
+            return json_response(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &json!({ "error": "method_not_allowed" }),
+            );
+        }
+        if self.signer_serves().await {
+            json_response(StatusCode::OK, &json!({ "status": "ok", "signer": "ok" }))
+        } else {
+            json_response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &json!({ "status": "degraded", "signer": "unreachable" }),
+            )
+        }
+    }
+
+    async fn signer_serves(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((_, serves)) = last.filter(|(asked, _)| asked.elapsed() < FRESH) {
+            return serves;
+        }
+        let serves = self.signer.is_serving().await;
+        *last = Some((Instant::now(), serves));
+        serves
+    }
+}

@@ -1,0 +1,189 @@
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use ic_agent::{Agent, Certificate};
+use ic_certification::LookupResult;
+use ic_transport_types::{RejectCode, RejectResponse};
+use tokio::sync::Semaphore;
+
+use super::{CanisterId, IcError};
+
+/// Verifies certificates away from the threads that serve requests: each takes milliseconds of pairing arithmetic.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    agent: Agent,
+    cores: Arc<Semaphore>,
+}
+
+/// A certificate that chains to the root key and speaks for the canister it was verified for.
+#[derive(Debug)]
+pub(super) struct Certified(Certificate);
+
+/// How far an update call has come.
+#[derive(Debug)]
+pub(super) enum Status {
+    /// Not known yet, received, or at work.
+    Pending,
+    /// Finished with a reply.
+    Replied(Vec<u8>),
+    /// Finished with a rejection.
+    Rejected(RejectResponse),
+    /// Finished so long ago that the result is gone.
+    Done,
+}
+
+impl Verifier {
+    pub(super) fn new(agent: Agent) -> Self {
+        let cores = thread::available_parallelism().map_or(1, Into::into);
+        Self {
+            agent,
+            cores: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    pub(super) async fn verify(
+        &self,
+        certificate: Vec<u8>,
+        canister: CanisterId,
+    ) -> Result<Certified, IcError> {
+        let broken = |error: String| IcError::Unverified(error);
+        let core = Arc::clone(&self.cores)
+            .acquire_owned()
+            .await
+            .map_err(|error| broken(error.to_string()))?;
+        let agent = self.agent.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let _core = core;
+            let certificate: Certificate =
+                serde_cbor::from_slice(&certificate).map_err(|error| broken(error.to_string()))?;
+            agent
+                .verify(&certificate, canister.principal())
+                .map_err(|error| broken(error.to_string()))?;
+            Ok(Certified(certificate))
+        });
+        work.await.map_err(|error| broken(error.to_string()))?
+    }
+}
+
+impl Certified {
+    /// When the certificate was made.
+    pub(super) fn time(&self) -> Result<SystemTime, IcError> {
+        let nanos = self
+            .lookup([b"time".as_slice()])?
+            .and_then(|mut bytes| leb128::read::unsigned(&mut bytes).ok())
+            .ok_or_else(|| IcError::Unexpected("a certificate without a time".to_owned()))?;
+        Ok(UNIX_EPOCH + Duration::from_nanos(nanos))
+    }
+
+    /// The value at a path; nothing when the certificate proves that there is none.
+    pub(super) fn lookup<'a>(
+        &'a self,
+        path: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Option<&'a [u8]>, IcError> {
+        let path: Vec<&[u8]> = path.into_iter().collect();
+        match self.0.tree.lookup_path(&path) {
+            LookupResult::Found(value) => Ok(Some(value)),
+            LookupResult::Absent => Ok(None),
+            LookupResult::Unknown | LookupResult::Error => Err(IcError::Unexpected(
+                "the certificate does not cover what was asked for".to_owned(),
+            )),
+        }
+    }
+
+    /// The status of an update call.
+    pub(super) fn status(&self, request_id: &[u8]) -> Result<Status, IcError> {
+        let field = |name: &'static str| {
+            self.lookup([b"request_status".as_slice(), request_id, name.as_bytes()])
+        };
+        match field("status")? {
+            None | Some(b"received" | b"processing") => Ok(Status::Pending),
+            Some(b"done") => Ok(Status::Done),
+            Some(b"replied") => {
+                let reply = field("reply")?.ok_or_else(incomplete)?;
+                Ok(Status::Replied(reply.to_vec()))
+            }
+            Some(b"rejected") => {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let code = field("reject_code")?
+                    .and_then(|mut bytes| leb128::read::unsigned(&mut bytes).ok())
+                    .and_then(|code| RejectCode::try_from(code).ok())
+                    .ok_or_else(incomplete)?;
+                Ok(Status::Rejected(RejectResponse {
+                    reject_code: code,
+                    reject_message: field("reject_message")?.map(text).unwrap_or_default(),
+                    // Optional, and a certificate need not even prove its absence.
+                    error_code: field("error_code").ok().flatten().map(text),
+                }))
+            }
+            Some(_) => Err(incomplete()),
+        }
+    }
+}
+
+fn incomplete() -> IcError {
+    IcError::Unexpected("an incomplete request status".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use ic_certification::{HashTree, fork, label, leaf, pruned};
+
+    use super::*;
+
+    fn certified(tree: HashTree) -> Certified {
+        Certified(Certificate {
+            tree,
+            signature: Vec::new(),
+            delegation: None,
+        })
+    }
+
+    fn request(id: &[u8], fields: HashTree) -> Certified {
+        certified(fork(
+            label("request_status", label(id.to_vec(), fields)),
+            label("time", leaf(vec![0x80, 0x94, 0xeb, 0xdc, 0x03])),
+        ))
+    }
+
+    #[test]
+    fn every_status_is_read() {
+        let id = [7u8; 32];
+        let replied = request(
+            &id,
+            fork(
+                label("reply", leaf(b"DIDL".to_vec())),
+                label("status", leaf(b"replied".to_vec())),
+            ),
+        );
+        assert!(matches!(replied.status(&id), Ok(Status::Replied(reply)) if reply == b"DIDL"));
+        assert_eq!(replied.time().unwrap(), UNIX_EPOCH + Duration::from_secs(1));
+        let processing = request(&id, label("status", leaf(b"processing".to_vec())));
+        assert!(matches!(processing.status(&id), Ok(Status::Pending)));
+        let rejected = request(
+            &id,
+            fork(
+                fork(
+                    label("reject_code", leaf(vec![5])),
+                    label("reject_message", leaf(b"no".to_vec())),
+                ),
+                label("status", leaf(b"rejected".to_vec())),
+            ),
+        );
+        let status = rejected.status(&id);
+        assert!(matches!(status, Ok(Status::Rejected(reject)) if reject.reject_message == "no"));
+    }
+
+    #[test]
+    fn absence_is_told_from_ignorance() {
+        let absent = certified(fork(
+            label("request_status", leaf(Vec::new())),
+            label("time", leaf(vec![1])),
+        ));
+        assert!(matches!(absent.lookup([b"metadata".as_slice()]), Ok(None)));
+        let hidden = certified(fork(pruned([0; 32]), label("time", leaf(vec![1]))));
+        assert!(hidden.lookup([b"metadata".as_slice()]).is_err());
+    }
+}

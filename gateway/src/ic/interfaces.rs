@@ -1,0 +1,312 @@
+//! Interfaces that canisters publish, read with proof, parsed once and kept.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use moka::future::Cache;
+
+use super::{CanisterId, Ic, IcError};
+use crate::candid::interface::{Interface, InterfaceError};
+
+/// How long an interface is used without looking again.
+const FRESH: Duration = Duration::from_secs(5 * 60);
+/// How long one may be used while looking again fails.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+/// How soon a failed look is repeated.
+const RETRY: Duration = Duration::from_secs(30);
+/// Bound of all kept interfaces together, in bytes of text and what is parsed from it.
+const CAPACITY: u64 = 64 << 20;
+/// Bytes that parsing makes of one byte of text, about.
+const PARSED_FACTOR: usize = 4;
+
+/// What is known of a canister's interface.
+#[derive(Debug)]
+pub struct Known {
+    /// What it publishes.
+    pub published: Published,
+    /// When the certificate that proves it was made; none when there is no proof.
+    pub certified_at: Option<SystemTime>,
+    read_at: Instant,
+    refreshing: AtomicBool,
+}
+
+/// What a canister publishes as its interface.
+#[derive(Debug, Clone)]
+pub enum Published {
+    /// An interface.
+    Interface(Arc<Interface>),
+    /// A text that cannot be used for types.
+    Unusable(Arc<str>, InterfaceError),
+    /// Nothing, and the certificate proves it.
+    Nothing,
+    /// Nothing that may be read: the boundary node refused with this text.
+    Withheld(String),
+}
+
+/// A read of the metadata section `candid:service`.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// The text; none when the certificate proves that there is none.
+    pub text: Option<String>,
+    /// When the certificate was made.
+    pub certified_at: SystemTime,
+}
+
+/// Where interfaces are read from.
+pub trait Source: Send + Sync + 'static {
+    /// Reads one canister's interface.
+    fn read<'a>(
+        &'a self,
+        canister: CanisterId,
+    ) -> Pin<Box<dyn Future<Output = Result<Metadata, IcError>> + Send + 'a>>;
+}
+
+impl Source for Ic {
+    fn read<'a>(
+        &'a self,
+        canister: CanisterId,
+    ) -> Pin<Box<dyn Future<Output = Result<Metadata, IcError>> + Send + 'a>> {
+        Box::pin(async move {
+            let principal = canister.principal();
+            let path = [
+                b"canister".as_slice(),
+                principal.as_slice(),
+                b"metadata",
+                b"candid:service",
+            ];
+            let certified = self
+                .read_path(canister, path.map(<[u8]>::to_vec).to_vec())
+                .await?;
+            let text = certified
+                .lookup(path)?
+                .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            Ok(Metadata {
+                text,
+                certified_at: certified.time()?,
+            })
+        })
+    }
+}
+
+/// The interfaces of all canisters that were looked at lately. Cheap to clone.
+#[derive(Clone)]
+pub struct Interfaces {
+    source: Arc<dyn Source>,
+    cache: Cache<CanisterId, Arc<Known>>,
+}
+
+impl Interfaces {
+    /// An empty cache over a source.
+    pub fn new(source: Arc<dyn Source>) -> Self {
+        Self {
+            source,
+            cache: Cache::builder()
+                .max_capacity(CAPACITY)
+                .weigher(|_, known: &Arc<Known>| known.weight())
+                .time_to_live(KEPT)
+                .build(),
+        }
+    }
+
+    /// Whether a canister's interface is at hand.
+    pub fn has(&self, canister: CanisterId) -> bool {
+        self.cache.contains_key(&canister)
+    }
+
+    /// A canister's interface: from the cache when it is there, looked at again behind the caller's back when it is
+    /// no longer fresh. Callers that wait for the same canister share one read.
+    ///
+    /// # Errors
+    /// When it could not be read. That is not remembered.
+    pub async fn get(&self, canister: CanisterId) -> Result<Arc<Known>, IcError> {
+        if let Some(known) = self.cache.get(&canister).await {
+            if known.wants_refresh() {
+                tokio::spawn(self.clone().refresh(canister, Arc::clone(&known)));
+            }
+            return Ok(known);
+        }
+        self.cache
+            .try_get_with(canister, self.read(canister))
+            .await
+            .map_err(|error| IcError::clone(&error))
+    }
+
+    async fn refresh(self, canister: CanisterId, stale: Arc<Known>) {
+        match self.read(canister).await {
+            Ok(known) => self.cache.insert(canister, known).await,
+            Err(error) => {
+                tracing::debug!(%canister, %error, "an interface could not be read again");
+                tokio::time::sleep(RETRY).await;
+                stale.refreshing.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn read(&self, canister: CanisterId) -> Result<Arc<Known>, IcError> {
+        let (published, certified_at) = match self.source.read(canister).await {
+            Ok(Metadata { text, certified_at }) => (parse(text).await, Some(certified_at)),
+            Err(IcError::Refused(status, text)) => {
+                tracing::debug!(%canister, status, "an interface may not be read");
+                (Published::Withheld(text), None)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Arc::new(Known {
+            published,
+            certified_at,
+            read_at: Instant::now(),
+            refreshing: AtomicBool::new(false),
+        }))
+    }
+}
+
+async fn parse(text: Option<String>) -> Published {
+    let Some(text) = text.map(Arc::<str>::from) else {
+        return Published::Nothing;
+    };
+    match Interface::parse(Arc::clone(&text)).await {
+        Ok(interface) => Published::Interface(Arc::new(interface)),
+        Err(error) => Published::Unusable(text, error),
+    }
+}
+
+impl Known {
+    /// The interface, when there is one that types can be taken from.
+    pub fn interface(&self) -> Option<&Arc<Interface>> {
+        match &self.published {
+            Published::Interface(interface) => Some(interface),
+            _ => None,
+        }
+    }
+
+    /// True for one caller only, until the look that it has to take failed.
+    fn wants_refresh(&self) -> bool {
+        self.read_at.elapsed() > FRESH && !self.refreshing.swap(true, Ordering::Relaxed)
+    }
+
+    fn weight(&self) -> u32 {
+        let bytes = match &self.published {
+            Published::Interface(interface) => interface.text().len() * PARSED_FACTOR,
+            Published::Unusable(text, _) => text.len(),
+            Published::Withheld(text) => text.len(),
+            Published::Nothing => 0,
+        };
+        u32::try_from(bytes + size_of::<Known>()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Answers with the next of a list of outcomes and counts.
+    #[derive(Default)]
+    struct Script {
+        outcomes: Mutex<Vec<Result<Option<&'static str>, IcError>>>,
+        reads: Mutex<usize>,
+    }
+
+    impl Source for Script {
+        fn read<'a>(
+            &'a self,
+            _: CanisterId,
+        ) -> Pin<Box<dyn Future<Output = Result<Metadata, IcError>> + Send + 'a>> {
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                *self.reads.lock().unwrap() += 1;
+                let outcome = self.outcomes.lock().unwrap().remove(0);
+                outcome.map(|text| Metadata {
+                    text: text.map(str::to_owned),
+                    certified_at: SystemTime::now(),
+                })
+            })
+        }
+    }
+
+    fn script(outcomes: Vec<Result<Option<&'static str>, IcError>>) -> (Arc<Script>, Interfaces) {
+        let script = Arc::new(Script {
+            outcomes: Mutex::new(outcomes),
+            ..Script::default()
+        });
+        (Arc::clone(&script), Interfaces::new(script))
+    }
+
+    fn ledger() -> CanisterId {
+        CanisterId::parse("ryjl3-tyaaa-aaaaa-aaaba-cai").unwrap()
+    }
+
+    #[tokio::test]
+    async fn callers_share_one_read_and_one_parsed_interface() {
+        let (script, interfaces) = script(vec![Ok(Some(
+            "service : { greet : (text) -> (text) query }",
+        ))]);
+        let (one, two) = tokio::join!(interfaces.get(ledger()), interfaces.get(ledger()));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert!(Arc::ptr_eq(
+            one.interface().unwrap(),
+            two.interface().unwrap()
+        ));
+        assert!(one.certified_at.is_some());
+        assert_eq!(*script.reads.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_read_is_not_remembered_and_a_proven_absence_is() {
+        let (script, interfaces) = script(vec![Err(IcError::Unreachable), Ok(None)]);
+        assert_eq!(
+            interfaces.get(ledger()).await.unwrap_err(),
+            IcError::Unreachable
+        );
+        for _ in 0..3 {
+            let known = interfaces.get(ledger()).await.unwrap();
+            assert!(matches!(known.published, Published::Nothing));
+        }
+        assert_eq!(*script.reads.lock().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_read_and_what_does_not_parse_are_told_apart() {
+        let (_, interfaces) = script(vec![Err(IcError::Refused(403, "private".to_owned()))]);
+        let known = interfaces.get(ledger()).await.unwrap();
+        assert!(matches!(&known.published, Published::Withheld(text) if text == "private"));
+        assert!(known.certified_at.is_none());
+        let (_, interfaces) = script(vec![Ok(Some("not candid"))]);
+        let known = interfaces.get(ledger()).await.unwrap();
+        assert!(
+            matches!(&known.published, Published::Unusable(text, _) if &**text == "not candid")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stale_interface_is_used_while_one_caller_looks_again() {
+        let known = Known {
+            published: Published::Nothing,
+            certified_at: None,
+            read_at: Instant::now().checked_sub(FRESH * 2).unwrap(),
+            refreshing: AtomicBool::new(false),
+        };
+        assert!(known.wants_refresh());
+        assert!(!known.wants_refresh());
+        let (script, interfaces) = script(vec![Ok(None), Ok(Some("service : {}"))]);
+        interfaces.get(ledger()).await.unwrap();
+        interfaces.clone().refresh(ledger(), Arc::new(known)).await;
+        assert!(
+            interfaces
+                .get(ledger())
+                .await
+                .unwrap()
+                .interface()
+                .is_some()
+        );
+        assert_eq!(*script.reads.lock().unwrap(), 2);
+    }
+}

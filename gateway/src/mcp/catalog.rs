@@ -1,0 +1,141 @@
+//! The one table of tools: what each is called, which scope it needs, and what runs it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use icgate_proto::SignerClient;
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
+use serde_json::Value;
+
+use super::{arguments::Arguments, call, failure::Failure, identity, interface};
+use crate::{
+    connection::{Authorized, ConnectionEnd},
+    ic::{Ic, interfaces::Interfaces},
+    scope::{Scope, Scopes},
+};
+
+/// What tools work with. One for the whole process.
+pub(super) struct Tools {
+    pub(super) ic: Arc<Ic>,
+    pub(super) interfaces: Interfaces,
+    /// Interfaces that callers pass, parsed.
+    pub(super) passed: call::PassedInterfaces,
+    pub(super) signer: SignerClient,
+    pub(super) ended: Arc<dyn ConnectionEnd>,
+    /// Whether loopback and plain-http domains may be named.
+    pub(super) dev: bool,
+}
+
+/// What a tool found: text to read, the same as data, and remarks.
+pub(super) struct Output {
+    text: String,
+    structured: Value,
+    notes: Vec<String>,
+}
+
+impl Output {
+    pub(super) fn new(text: String, structured: Value) -> Self {
+        Self {
+            text,
+            structured,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a remark, which stands apart from the text.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    fn into_result(self) -> CallToolResult {
+        let texts = std::iter::once(self.text).chain(self.notes);
+        let mut result = CallToolResult::success(texts.map(ContentBlock::text).collect());
+        result.structured_content = Some(self.structured);
+        result
+    }
+}
+
+type Run =
+    for<'a> fn(&'a Tools, &'a Authorized, Arguments) -> BoxFuture<'a, Result<Output, Failure>>;
+
+struct Entry {
+    tool: Tool,
+    scope: fn(&Arguments) -> Scope,
+    run: Run,
+}
+
+/// Every tool, built once. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Catalog {
+    entries: Arc<[Entry]>,
+    tools: Arc<Tools>,
+}
+
+impl Catalog {
+    /// The tools in the order they are listed; the first is cheap and changes nothing.
+    pub(super) fn new(tools: Tools) -> Self {
+        let entry = |tool, scope, run: Run| Entry { tool, scope, run };
+        let entries = [
+            entry(
+                interface::get_candid_tool(),
+                |_| Scope::Read,
+                interface::get_candid,
+            ),
+            entry(call::call_canister_tool(), call::scope, call::call_canister),
+            entry(
+                identity::get_principal_tool(),
+                |_| Scope::Read,
+                identity::get_principal,
+            ),
+            entry(
+                identity::list_accounts_tool(),
+                |_| Scope::Read,
+                identity::list_accounts,
+            ),
+        ];
+        Self {
+            entries: entries.into(),
+            tools: Arc::new(tools),
+        }
+    }
+
+    /// The definitions, as they are listed.
+    pub(super) fn definitions(&self) -> Vec<Tool> {
+        self.entries
+            .iter()
+            .map(|entry| entry.tool.clone())
+            .collect()
+    }
+
+    /// Runs a tool for whoever the token speaks for. None when there is no such tool.
+    pub(super) async fn call(
+        &self,
+        name: &str,
+        authorized: &Authorized,
+        arguments: Option<JsonObject>,
+    ) -> Option<CallToolResult> {
+        let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
+        let arguments = Arguments::new(arguments);
+        let needed = Scopes::from_iter([(entry.scope)(&arguments)]);
+        let outcome = if authorized.scopes.covers(needed) {
+            (entry.run)(&self.tools, authorized, arguments).await
+        } else {
+            Err(Failure::scope(authorized.scopes, needed))
+        };
+        Some(match outcome {
+            Ok(output) => output.into_result(),
+            Err(failure) => {
+                tracing::debug!(tool = name, code = failure.code, connection = %authorized.connection, "a tool call failed");
+                failure.into_result()
+            }
+        })
+    }
+}
+
+/// A schema from its JSON text.
+pub(super) fn schema(value: Value) -> Arc<JsonObject> {
+    match value {
+        Value::Object(object) => Arc::new(object),
+        _ => Arc::default(),
+    }
+}

@@ -1,0 +1,202 @@
+//! `get_principal` and `list_accounts`: who the user is at an app.
+
+use futures_util::future::BoxFuture;
+use icgate_proto::v1::{self, GetPrincipalRequest, ListAccountsRequest};
+use rmcp::model::{Tool, ToolAnnotations};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    account::{account_schema, domain_schema, required_domain, selector},
+    arguments::Arguments,
+    catalog::{Output, Tools, schema},
+    failure::{Failure, of_signer},
+};
+use crate::{candid::foreign::shorten, connection::Authorized};
+
+/// Accounts listed at most.
+const MAX_ACCOUNTS: usize = 200;
+
+pub(super) fn get_principal_tool() -> Tool {
+    Tool::new(
+        "get_principal",
+        "The principal the user acts as at an app's domain: what canisters of that app see as the caller, and \
+         what tokens are sent to. Signs nothing that changes anything.",
+        schema(json!({
+            "type": "object",
+            "properties": { "domain": domain_schema(""), "account": account_schema() },
+            "required": ["domain"],
+            "additionalProperties": false,
+        })),
+    )
+    .with_title("Get the user's principal")
+    .with_raw_output_schema(schema(json!({
+        "type": "object",
+        "properties": {
+            "principal": { "type": "string" },
+            "origin": { "type": "string", "description": "The domain as Internet Identity derives from it" },
+            "account_number": { "type": ["integer", "null"] },
+        },
+        "required": ["principal", "origin"],
+    })))
+    .with_annotations(reads_identity("Get the user's principal"))
+}
+
+pub(super) fn list_accounts_tool() -> Tool {
+    Tool::new(
+        "list_accounts",
+        "The user's accounts at an app's domain, for the argument `account` of other tools. Every account is \
+         another principal there.",
+        schema(json!({
+            "type": "object",
+            "properties": { "domain": domain_schema("") },
+            "required": ["domain"],
+            "additionalProperties": false,
+        })),
+    )
+    .with_title("List the user's accounts")
+    .with_raw_output_schema(schema(json!({
+        "type": "object",
+        "properties": {
+            "origin": { "type": "string", "description": "The domain as Internet Identity derives from it" },
+            "accounts": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": { "type": ["string", "null"] },
+                        "number": { "type": ["integer", "null"] },
+                        "last_used": { "type": ["string", "null"], "description": "RFC 3339" },
+                    },
+                },
+            },
+        },
+        "required": ["origin", "accounts"],
+    })))
+    .with_annotations(reads_identity("List the user's accounts"))
+}
+
+fn reads_identity(title: &str) -> ToolAnnotations {
+    ToolAnnotations::with_title(title)
+        .read_only(true)
+        .destructive(false)
+        .idempotent(true)
+        .open_world(true)
+}
+
+pub(super) fn get_principal<'a>(
+    tools: &'a Tools,
+    authorized: &'a Authorized,
+    mut arguments: Arguments,
+) -> BoxFuture<'a, Result<Output, Failure>> {
+    Box::pin(async move {
+        let domain = required_domain(&mut arguments, tools.dev)?;
+        let account = selector(&mut arguments, &domain)?;
+        arguments.finish()?;
+        let request = GetPrincipalRequest {
+            connection: Some(authorized.to_wire()),
+            account: Some(account),
+        };
+        let answer = match tools.signer.get_principal(request).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(of_signer(error, authorized, &tools.ended).await),
+        };
+        let principal = principal_text(&answer.principal)?;
+        Ok(Output::new(
+            principal.clone(),
+            json!({
+                "principal": principal,
+                "origin": answer.origin,
+                "account_number": answer.account_number,
+            }),
+        ))
+    })
+}
+
+pub(super) fn list_accounts<'a>(
+    tools: &'a Tools,
+    authorized: &'a Authorized,
+    mut arguments: Arguments,
+) -> BoxFuture<'a, Result<Output, Failure>> {
+    Box::pin(async move {
+        let domain = required_domain(&mut arguments, tools.dev)?;
+        arguments.finish()?;
+        let request = ListAccountsRequest {
+            connection: Some(authorized.to_wire()),
+            origin: domain.as_str().to_owned(),
+        };
+        let answer = match tools.signer.list_accounts(request).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(of_signer(error, authorized, &tools.ended).await),
+        };
+        let mut text = format!("Accounts of the user at {}:", answer.origin);
+        let mut accounts = Vec::new();
+        for account in answer.accounts.iter().take(MAX_ACCOUNTS) {
+            let shown = Shown::of(account);
+            text.push_str(&shown.line());
+            accounts.push(shown.into_json());
+        }
+        if answer.accounts.len() > MAX_ACCOUNTS {
+            text.push_str(&format!(
+                "\n… and {} more",
+                answer.accounts.len() - MAX_ACCOUNTS
+            ));
+        }
+        Ok(Output::new(
+            text,
+            json!({ "origin": answer.origin, "accounts": accounts }),
+        ))
+    })
+}
+
+/// A principal's text form from the signer's bytes.
+pub(super) fn principal_text(bytes: &[u8]) -> Result<String, Failure> {
+    candid::Principal::try_from_slice(bytes)
+        .map(|principal| principal.to_text())
+        .map_err(|error| {
+            tracing::error!(%error, "the signer sent a malformed principal");
+            Failure::new(
+                "INTERNAL",
+                "Something went wrong inside this server, and its log says what.",
+            )
+        })
+}
+
+/// An account as it is listed. Names are the user's own words and untrusted like any other.
+struct Shown {
+    name: Option<String>,
+    number: Option<u64>,
+    last_used: Option<String>,
+}
+
+impl Shown {
+    fn of(account: &v1::Account) -> Self {
+        Self {
+            name: account.name.as_deref().map(|name| shorten(name, 128)),
+            number: account.number,
+            last_used: account.last_used_ns.and_then(|nanos| {
+                OffsetDateTime::from_unix_timestamp_nanos(nanos.into())
+                    .ok()?
+                    .format(&Rfc3339)
+                    .ok()
+            }),
+        }
+    }
+
+    fn line(&self) -> String {
+        let mut line = match (&self.name, self.number) {
+            (Some(name), Some(number)) => format!("\n- {name} (#{number})"),
+            (Some(name), None) => format!("\n- {name}"),
+            (None, Some(number)) => format!("\n- unnamed (#{number})"),
+            (None, None) => "\n- the unnamed first account".to_owned(),
+        };
+        if let Some(time) = &self.last_used {
+            line.push_str(&format!(", last used {time}"));
+        }
+        line
+    }
+
+    fn into_json(self) -> Value {
+        json!({ "name": self.name, "number": self.number, "last_used": self.last_used })
+    }
+}

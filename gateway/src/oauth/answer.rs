@@ -1,0 +1,196 @@
+//! Answers of the authorization server: RFC JSON for programs, a page for people.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::{
+    body::{self, BodyError, Response},
+    pages,
+    store::StoreError,
+};
+
+/// An error code of RFC 6749, 6750, 7591 or 8707.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidRequest,
+    InvalidClient,
+    InvalidGrant,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+    InvalidScope,
+    InvalidTarget,
+    InvalidRedirectUri,
+    InvalidClientMetadata,
+    AccessDenied,
+    TemporarilyUnavailable,
+    ServerError,
+}
+
+impl Code {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Code::InvalidRequest => "invalid_request",
+            Code::InvalidClient => "invalid_client",
+            Code::InvalidGrant => "invalid_grant",
+            Code::UnauthorizedClient => "unauthorized_client",
+            Code::UnsupportedGrantType => "unsupported_grant_type",
+            Code::UnsupportedResponseType => "unsupported_response_type",
+            Code::InvalidScope => "invalid_scope",
+            Code::InvalidTarget => "invalid_target",
+            Code::InvalidRedirectUri => "invalid_redirect_uri",
+            Code::InvalidClientMetadata => "invalid_client_metadata",
+            Code::AccessDenied => "access_denied",
+            Code::TemporarilyUnavailable => "temporarily_unavailable",
+            Code::ServerError => "server_error",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Code::InvalidClient => StatusCode::UNAUTHORIZED,
+            Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A request that is refused: a code for the program, a sentence for whoever reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Code,
+    pub(crate) description: &'static str,
+}
+
+impl Refusal {
+    pub(crate) const fn new(code: Code, description: &'static str) -> Self {
+        Self {
+            status: code.status(),
+            code,
+            description,
+        }
+    }
+
+    pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// As RFC 6749 section 5.2 wants it.
+    pub(crate) fn into_json(self) -> Response {
+        let mut response = no_store_json(
+            self.status,
+            &json!({"error": self.code.as_str(), "error_description": self.description}),
+        );
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"icgate\""),
+            );
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+
+    /// A page for a browser, JSON for everything else.
+    pub(crate) fn into_negotiated(self, request_headers: &HeaderMap) -> Response {
+        if wants_html(request_headers) {
+            pages::error(self.status, self.description)
+        } else {
+            self.into_json()
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Refusal::new(
+            Code::ServerError,
+            "The server could not reach its own records; try again in a few seconds.",
+        )
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let (status, description) = match error {
+            BodyError::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request body is too large.",
+            ),
+            BodyError::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The request body did not arrive in time.",
+            ),
+            BodyError::Disconnected => (StatusCode::BAD_REQUEST, "The request body is incomplete."),
+        };
+        Refusal::new(Code::InvalidRequest, description).with_status(status)
+    }
+}
+
+/// Whether a person's browser is asking.
+pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|accept| accept.contains("text/html"))
+}
+
+/// JSON that no cache may keep (RFC 6749 section 5.1).
+pub(crate) fn no_store_json(status: StatusCode, value: &serde_json::Value) -> Response {
+    let mut response = json_document(value);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A JSON document.
+pub(crate) fn json_document(value: &serde_json::Value) -> Response {
+    let mut response = Response::new(body::full(value.to_string()));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+/// Sends the browser elsewhere with a GET; the address holds values that are for that place only.
+pub(crate) fn see_other(location: &str) -> Result<Response, Refusal> {
+    let location = HeaderValue::from_str(location)
+        .map_err(|_| Refusal::new(Code::InvalidRequest, "The redirect address cannot be sent."))?;
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    Ok(response)
+}
+
+/// 405 with the methods there are (RFC 9110 section 15.5.6).
+pub(crate) fn method_not_allowed(allow: &'static str) -> Response {
+    let mut response = Refusal::new(Code::InvalidRequest, "This address has other methods.")
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+        .into_json();
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}

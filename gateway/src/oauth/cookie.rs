@@ -1,0 +1,113 @@
+//! Cookies (RFC 6265) of the two pages that need one.
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{instance::Instance, store::Digest};
+
+/// A cookie's name with the attributes that bind it to this server.
+///
+/// By https the `__Host-` prefix keeps other hosts of the domain from setting it, which needs `Path=/`. By plain
+/// http, on loopback only, the path keeps the instances apart instead.
+#[derive(Debug, Clone)]
+pub(crate) struct Cookie {
+    name: String,
+    path: String,
+    secure: bool,
+}
+
+impl Cookie {
+    /// Binds a consent page to the browser that loaded it.
+    pub(crate) fn browser(instance: &Instance) -> Self {
+        Self::new(instance, "icg_browser")
+    }
+
+    /// The connect cookie of one sign-in. Each has its own name, so that two sign-ins of one browser do not
+    /// disturb each other.
+    pub(crate) fn connect(instance: &Instance, state: &Digest) -> Self {
+        let tag = hex::encode(&state.as_bytes()[..6]);
+        Self::new(instance, &format!("icg_connect_{tag}"))
+    }
+
+    fn new(instance: &Instance, name: &str) -> Self {
+        let secure = instance.public_url.is_https();
+        Self {
+            name: if secure {
+                format!("__Host-{name}")
+            } else {
+                name.to_owned()
+            },
+            path: if secure {
+                "/".to_owned()
+            } else {
+                format!("{}/oauth", instance.name.prefix())
+            },
+            secure,
+        }
+    }
+
+    /// Its value in a request.
+    pub(crate) fn read<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, _)| *name == self.name)
+            .map(|(_, value)| value)
+    }
+
+    /// The header that sets it for so many seconds. `SameSite=Lax`: it has to come along when another site's link
+    /// opens the page.
+    pub(crate) fn set(&self, value: &str, seconds: u64) -> HeaderValue {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let text = format!(
+            "{}={value}; Path={}; Max-Age={seconds}; HttpOnly{secure}; SameSite=Lax",
+            self.name, self.path
+        );
+        HeaderValue::try_from(text).expect("our own cookie values are plain text")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::tests::instances;
+
+    #[test]
+    fn the_prefix_and_path_follow_the_scheme() {
+        let [beta, prod] = instances("http://127.0.0.1:8000");
+        let set = Cookie::browser(&prod).set("v", 600);
+        assert_eq!(
+            set,
+            "icg_browser=v; Path=/prod/oauth; Max-Age=600; HttpOnly; SameSite=Lax"
+        );
+        assert!(
+            Cookie::browser(&beta)
+                .set("v", 1)
+                .to_str()
+                .unwrap()
+                .contains("Path=/oauth;")
+        );
+        let [https, _] = instances("https://gate.example");
+        assert_eq!(
+            Cookie::browser(&https).set("v", 600),
+            "__Host-icg_browser=v; Path=/; Max-Age=600; HttpOnly; Secure; SameSite=Lax"
+        );
+    }
+
+    #[test]
+    fn the_right_cookie_is_read() {
+        let [beta, _] = instances("http://127.0.0.1:8000");
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("a=1; xicg_browser=2"),
+        );
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("icg_browser=3;b=4"),
+        );
+        assert_eq!(Cookie::browser(&beta).read(&headers), Some("3"));
+    }
+}

@@ -1,0 +1,162 @@
+//! What clients read before anything else: RFC 8414 and RFC 9728 metadata.
+
+use http::{HeaderMap, header};
+use serde_json::{Value, json};
+
+use crate::{instance::Instance, scope::Scope};
+
+/// RFC 8414 authorization server metadata.
+pub(crate) fn server(instance: &Instance) -> Value {
+    json!({
+        "issuer": instance.issuer(),
+        "authorization_endpoint": instance.endpoint("oauth/authorize"),
+        "token_endpoint": instance.endpoint("oauth/token"),
+        "registration_endpoint": instance.endpoint("oauth/register"),
+        "revocation_endpoint": instance.endpoint("oauth/revoke"),
+        "scopes_supported": scopes(),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "authorization_response_iss_parameter_supported": true,
+        "service_documentation": instance.public_url.as_str(),
+    })
+}
+
+/// RFC 9728 protected resource metadata, as seen through the host that was asked.
+pub(crate) fn resource(instance: &Instance, headers: &HeaderMap) -> Value {
+    json!({
+        "resource": format!("{}{}", asked_origin(instance, headers), instance.name.mcp_path()),
+        "authorization_servers": [instance.issuer()],
+        "scopes_supported": scopes(),
+        "bearer_methods_supported": ["header"],
+        "resource_name": "icgate",
+        "resource_documentation": instance.public_url.as_str(),
+    })
+}
+
+/// Where the resource metadata of an MCP endpoint lies, for a challenge.
+pub(crate) fn resource_address(instance: &Instance, headers: &HeaderMap) -> String {
+    format!(
+        "{}/.well-known/oauth-protected-resource{}",
+        asked_origin(instance, headers),
+        instance.name.mcp_path()
+    )
+}
+
+/// Whether a `resource` parameter (RFC 8707) means this instance's MCP endpoint. Clients also send it with a
+/// trailing slash, as the bare origin or, on loopback, under the other loopback name.
+pub(crate) fn is_our_resource(instance: &Instance, resource: &str) -> bool {
+    let resource = resource.strip_suffix('/').unwrap_or(resource);
+    origins(instance).iter().any(|origin| {
+        resource
+            .strip_prefix(origin.as_str())
+            .is_some_and(|path| path.is_empty() || path == instance.name.mcp_path())
+    })
+}
+
+fn scopes() -> Vec<&'static str> {
+    Scope::ALL.iter().map(|scope| scope.as_str()).collect()
+}
+
+/// On loopback a client believes only metadata that names the host it asked; elsewhere the origin is canonical.
+fn asked_origin(instance: &Instance, headers: &HeaderMap) -> String {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    origins(instance)
+        .into_iter()
+        .find(|origin| origin.split_once("://").is_some_and(|(_, at)| at == host))
+        .unwrap_or_else(|| instance.public_url.as_str().to_owned())
+}
+
+/// The canonical origin, then on loopback the same under the other names of loopback.
+fn origins(instance: &Instance) -> Vec<String> {
+    let canonical = instance.public_url.as_str();
+    let mut origins = vec![canonical.to_owned()];
+    if instance.public_url.is_loopback() {
+        let host = instance.public_url.host();
+        origins.extend(
+            ["127.0.0.1", "localhost"]
+                .into_iter()
+                .filter(|other| *other != host)
+                .map(|other| canonical.replacen(&host, other, 1)),
+        );
+    }
+    origins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::tests::instances;
+
+    fn asked(host: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::HOST, http::HeaderValue::from_static(host))])
+    }
+
+    #[test]
+    fn issuer_and_resource_have_no_trailing_slash_and_no_null() {
+        let [beta, prod] = instances("https://gate.example");
+        assert_eq!(server(&beta)["issuer"], "https://gate.example");
+        assert_eq!(server(&prod)["issuer"], "https://gate.example/prod");
+        let resource = resource(&prod, &HeaderMap::new());
+        assert_eq!(resource["resource"], "https://gate.example/mcp-prod");
+        assert_eq!(
+            resource["authorization_servers"][0],
+            "https://gate.example/prod"
+        );
+        assert!(!server(&beta).to_string().contains("null"));
+    }
+
+    #[test]
+    fn loopback_answers_with_the_host_that_was_asked_and_only_there() {
+        let [beta, _] = instances("http://127.0.0.1:8000");
+        for (host, expected) in [
+            ("localhost:8000", "http://localhost:8000/mcp"),
+            ("127.0.0.1:8000", "http://127.0.0.1:8000/mcp"),
+            ("evil.example", "http://127.0.0.1:8000/mcp"),
+            ("localhost:9", "http://127.0.0.1:8000/mcp"),
+        ] {
+            let document = resource(&beta, &asked(host));
+            assert_eq!(document["resource"], expected, "{host}");
+            assert_eq!(
+                document["authorization_servers"][0],
+                "http://127.0.0.1:8000"
+            );
+        }
+        let [hosted, _] = instances("https://gate.example");
+        assert_eq!(
+            resource(&hosted, &asked("localhost"))["resource"],
+            "https://gate.example/mcp"
+        );
+    }
+
+    #[test]
+    fn tolerated_spellings_of_the_resource_are_ours() {
+        let [beta, prod] = instances("http://127.0.0.1:8000");
+        for ours in [
+            "http://127.0.0.1:8000/mcp",
+            "http://127.0.0.1:8000/mcp/",
+            "http://127.0.0.1:8000",
+            "http://127.0.0.1:8000/",
+            "http://localhost:8000/mcp",
+        ] {
+            assert!(is_our_resource(&beta, ours), "{ours}");
+        }
+        for foreign in [
+            "http://127.0.0.1:8000/mcp-prod",
+            "http://127.0.0.1:80000/mcp",
+            "http://127.0.0.1:8000/mcp//",
+            "http://127.0.0.1:8000.evil.example/mcp",
+            "https://127.0.0.1:8000/mcp",
+            "https://other.example/mcp",
+        ] {
+            assert!(!is_our_resource(&beta, foreign), "{foreign}");
+        }
+        assert!(!is_our_resource(&prod, "http://127.0.0.1:8000/mcp"));
+    }
+}

@@ -1,0 +1,176 @@
+//! Dynamic client registration (RFC 7591).
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    answer::{Code, Refusal},
+    credential::random_name,
+    redirect::AllowList,
+};
+use crate::store::{Moment, records::Client};
+
+/// Longest registration that is read, in bytes: sixteen redirect URIs and some room.
+pub(crate) const MAX_BODY: usize = 64 * 1024;
+const MAX_REDIRECTS: usize = 16;
+/// Longest client name that is kept, in characters.
+const MAX_NAME: usize = 80;
+
+/// The metadata members that mean something here; what else a client sends is ignored (section 2).
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    redirect_uris: Option<Vec<String>>,
+    #[serde(default)]
+    client_name: Option<String>,
+    #[serde(default)]
+    grant_types: Option<Vec<String>>,
+    #[serde(default)]
+    response_types: Option<Vec<String>>,
+}
+
+/// Decides about a registration.
+pub(crate) fn register(body: &[u8], allowed: &AllowList, now: Moment) -> Result<Client, Refusal> {
+    // An object first: the derived reader would also take an array of the values.
+    let metadata: Metadata = serde_json::from_slice(body)
+        .and_then(|object: Map<String, Value>| serde_json::from_value(object.into()))
+        .map_err(|_| bad_metadata("The body is not a JSON object with the members of RFC 7591."))?;
+    let redirect_uris = metadata.redirect_uris.unwrap_or_default();
+    if redirect_uris.is_empty() {
+        return Err(bad_redirect("At least one redirect URI is needed."));
+    }
+    if redirect_uris.len() > MAX_REDIRECTS {
+        return Err(bad_redirect("At most 16 redirect URIs are accepted."));
+    }
+    if redirect_uris.iter().any(|uri| allowed.check(uri).is_err()) {
+        return Err(bad_redirect(
+            "A redirect URI is malformed or not on this server's list: loopback addresses by http, and the \
+             callback addresses of known hosted clients. The operator can add others.",
+        ));
+    }
+    if let Some(types) = &metadata.response_types
+        && !types.iter().any(|kind| kind == "code")
+    {
+        return Err(bad_metadata("Only the response type code is offered."));
+    }
+    let grants = metadata.grant_types.as_deref();
+    let asks = |grant: &str| grants.is_none_or(|types| types.iter().any(|kind| kind == grant));
+    if !asks("authorization_code") {
+        return Err(bad_metadata(
+            "The grant type authorization_code is needed; refresh_token is the other one offered.",
+        ));
+    }
+    Ok(Client {
+        id: format!("icg_client_{}", random_name()),
+        name: metadata.client_name.as_deref().and_then(clean_name),
+        may_refresh: asks("refresh_token"),
+        redirect_uris,
+        created_at: now,
+    })
+}
+
+/// What the client is told (section 3.2.1); members that are not set are left out.
+pub(crate) fn describe(client: &Client) -> Value {
+    let grant_types: &[&str] = if client.may_refresh {
+        &["authorization_code", "refresh_token"]
+    } else {
+        &["authorization_code"]
+    };
+    let mut answer = json!({
+        "client_id": client.id,
+        "client_id_issued_at": client.created_at.seconds(),
+        "redirect_uris": client.redirect_uris,
+        "token_endpoint_auth_method": "none",
+        "grant_types": grant_types,
+        "response_types": ["code"],
+    });
+    if let Some(name) = &client.name {
+        answer["client_name"] = name.as_str().into();
+    }
+    answer
+}
+
+/// A name fit for the consent page: one line, bounded, nothing that reorders or hides text.
+fn clean_name(name: &str) -> Option<String> {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+    };
+    let name: String = name.chars().filter(|c| !hides(*c)).take(MAX_NAME).collect();
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn bad_metadata(description: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidClientMetadata, description)
+}
+
+fn bad_redirect(description: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidRedirectUri, description)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(body: &Value) -> Result<Client, Refusal> {
+        register(
+            body.to_string().as_bytes(),
+            &AllowList::new(Vec::new()),
+            Moment::from_seconds(7),
+        )
+    }
+
+    #[test]
+    fn what_clients_send_is_registered_without_null_members() {
+        let client = decide(&json!({
+            "client_name": "Claude Code\u{202E}\n",
+            "redirect_uris": ["http://localhost:4242/callback"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "client_secret_post",
+            "application_type": "native",
+            "scope": null,
+        }))
+        .unwrap();
+        let answer = describe(&client);
+        assert_eq!(answer["client_name"], "Claude Code");
+        assert_eq!(answer["token_endpoint_auth_method"], "none");
+        assert_eq!(answer["redirect_uris"][0], "http://localhost:4242/callback");
+        assert!(!answer.to_string().contains("null"));
+        let nameless =
+            decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"], "client_name": null}));
+        assert!(describe(&nameless.unwrap()).get("client_name").is_none());
+    }
+
+    #[test]
+    fn the_grants_that_were_asked_for_are_honoured() {
+        let body = json!({"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": ["authorization_code"]});
+        assert!(!decide(&body).unwrap().may_refresh);
+        let body = json!({"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": ["client_credentials"]});
+        assert_eq!(decide(&body).unwrap_err().code, Code::InvalidClientMetadata);
+    }
+
+    #[test]
+    fn bad_redirects_have_the_standard_error() {
+        let many = vec!["http://127.0.0.1/cb"; MAX_REDIRECTS + 1];
+        let long = format!("http://127.0.0.1/{}", "x".repeat(2_048));
+        for body in [
+            json!({}),
+            json!({"redirect_uris": []}),
+            json!({"redirect_uris": many}),
+            json!({"redirect_uris": [long]}),
+            json!({"redirect_uris": ["http://127.0.0.1/cb", "https://evil.example/cb"]}),
+        ] {
+            assert_eq!(decide(&body).unwrap_err().code, Code::InvalidRedirectUri);
+        }
+        for body in ["", "[]", "{\"redirect_uris\":\"x\"}", "nonsense"] {
+            let refusal = register(body.as_bytes(), &AllowList::new(Vec::new()), Moment::now());
+            assert_eq!(
+                refusal.unwrap_err().code,
+                Code::InvalidClientMetadata,
+                "{body}"
+            );
+        }
+    }
+}

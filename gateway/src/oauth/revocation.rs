@@ -1,0 +1,90 @@
+//! Token revocation (RFC 7009).
+
+use http::StatusCode;
+
+use super::{
+    Server,
+    answer::{Code, Refusal},
+    credential::{Credential, Prefix},
+    form::Form,
+};
+use crate::{
+    body::{self, Response},
+    instance::Instance,
+    store::{
+        Moment,
+        records::{Change, Decision, EndReason, Family},
+    },
+};
+
+impl Server {
+    /// Answers a revocation request.
+    pub(super) async fn revoke(
+        &self,
+        instance: &Instance,
+        body: &[u8],
+    ) -> Result<Response, Refusal> {
+        let form = Form::parse(body)
+            .map_err(|_| bad("The body holds a parameter twice or too many of them."))?;
+        let text = form.get("token").ok_or_else(|| bad("token is missing."))?;
+        let client_id = form.get("client_id");
+        if let Some(client_id) = client_id
+            && self.store.client(client_id).await?.is_none()
+        {
+            return Err(super::unknown_client());
+        }
+        // The hint of the standard is not needed: the token's prefix says what it is.
+        let token = Credential::parse(Prefix::Access, text)
+            .or_else(|| Credential::parse(Prefix::Refresh, text));
+        if let Some(token) = token {
+            let mut transaction = self.store.begin().await?;
+            let family = transaction.family(instance.name, &token.digest()).await?;
+            let now = Moment::now();
+            let decision = decide(family.as_ref(), client_id, now);
+            if !decision.changes.is_empty() {
+                transaction.apply(&decision.changes, now).await?;
+                self.commit(transaction).await?;
+            }
+            decision.answer?;
+        }
+        // An unknown token is as good as a revoked one (section 2.2).
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = StatusCode::OK;
+        Ok(response)
+    }
+}
+
+/// A live token ends its whole connection. One that is spent, lapsed or revoked already ends nothing.
+fn decide(
+    family: Option<&Family>,
+    client_id: Option<&str>,
+    now: Moment,
+) -> Decision<Result<(), Refusal>> {
+    let Some(family) = family else {
+        return Decision::only(Ok(()));
+    };
+    if client_id.is_some_and(|client| client != family.connection.client_id) {
+        return Decision::only(Err(Refusal::new(
+            Code::UnauthorizedClient,
+            "The token belongs to another client.",
+        )));
+    }
+    let credential = &family.credential;
+    let live = family.connection.is_live(now)
+        && credential.spent_at.is_none()
+        && now < credential.expires_at;
+    if !live {
+        return Decision::only(Ok(()));
+    }
+    Decision {
+        changes: vec![Change::EndConnection {
+            connection: family.connection.id.clone(),
+            reason: EndReason::Revoked,
+        }],
+        answer: Ok(()),
+    }
+}
+
+const fn bad(description: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidRequest, description)
+}

@@ -1,0 +1,168 @@
+//! Which paths are the authorization server's.
+
+use crate::instance::InstanceName::{self, Beta, Prod};
+
+/// An address of the authorization server or one of its pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Info,
+    Authorize(InstanceName),
+    Token(InstanceName),
+    Register(InstanceName),
+    Revoke(InstanceName),
+    Callback(InstanceName),
+    Redeem(InstanceName),
+    ServerMetadata(InstanceName),
+    ResourceMetadata(InstanceName),
+    Callbacks,
+}
+
+impl Route {
+    /// Finds what a path is. Besides the canonical places it knows the spellings that clients try.
+    pub(crate) fn find(path: &str) -> Option<Route> {
+        Some(match path {
+            "/" => Route::Info,
+            "/.well-known/ii-auth-callbacks" => Route::Callbacks,
+            // Some clients look for the endpoints at the origin when metadata did not help them.
+            "/authorize" => Route::Authorize(Beta),
+            "/token" => Route::Token(Beta),
+            "/register" => Route::Register(Beta),
+            _ => Self::well_known(path).or_else(|| match path.strip_prefix("/prod") {
+                Some(rest) => Self::endpoint(Prod, rest),
+                None => Self::endpoint(Beta, path),
+            })?,
+        })
+    }
+
+    fn endpoint(instance: InstanceName, path: &str) -> Option<Route> {
+        Some(match path {
+            "/oauth/authorize" => Route::Authorize(instance),
+            "/oauth/token" => Route::Token(instance),
+            "/oauth/register" => Route::Register(instance),
+            "/oauth/revoke" => Route::Revoke(instance),
+            "/oauth/connect/callback" => Route::Callback(instance),
+            "/oauth/connect/redeem" => Route::Redeem(instance),
+            _ => return None,
+        })
+    }
+
+    /// `/.well-known/NAME/OF` and `/OF/.well-known/NAME`, where OF is an issuer's or an endpoint's path.
+    fn well_known(path: &str) -> Option<Route> {
+        let (before, after) = path.split_once("/.well-known/")?;
+        let (name, after) = match after.split_once('/') {
+            Some((name, after)) => (name, after),
+            None => (after, ""),
+        };
+        let of = match (before.trim_start_matches('/'), after) {
+            (of, "") | ("", of) => of,
+            _ => return None,
+        };
+        let instance = match of {
+            "" | "mcp" => Beta,
+            "prod" | "mcp-prod" => Prod,
+            _ => return None,
+        };
+        match name {
+            "oauth-authorization-server" | "openid-configuration" => {
+                Some(Route::ServerMetadata(instance))
+            }
+            "oauth-protected-resource" => Some(Route::ResourceMetadata(instance)),
+            _ => None,
+        }
+    }
+
+    /// Whether scripts of any website may call it: the machine-readable endpoints, not the pages and what only
+    /// our own pages call.
+    pub(crate) const fn is_for_any_website(self) -> bool {
+        match self {
+            Route::Token(_)
+            | Route::Register(_)
+            | Route::Revoke(_)
+            | Route::ServerMetadata(_)
+            | Route::ResourceMetadata(_)
+            | Route::Callbacks => true,
+            Route::Info | Route::Authorize(_) | Route::Callback(_) | Route::Redeem(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_clients_try_is_known() {
+        for (path, route) in [
+            (
+                "/.well-known/oauth-authorization-server",
+                Route::ServerMetadata(Beta),
+            ),
+            (
+                "/.well-known/oauth-authorization-server/prod",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/prod/.well-known/oauth-authorization-server",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/.well-known/openid-configuration",
+                Route::ServerMetadata(Beta),
+            ),
+            (
+                "/.well-known/openid-configuration/prod",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/prod/.well-known/openid-configuration",
+                Route::ServerMetadata(Prod),
+            ),
+            (
+                "/.well-known/oauth-protected-resource",
+                Route::ResourceMetadata(Beta),
+            ),
+            (
+                "/.well-known/oauth-protected-resource/mcp",
+                Route::ResourceMetadata(Beta),
+            ),
+            (
+                "/.well-known/oauth-protected-resource/mcp-prod",
+                Route::ResourceMetadata(Prod),
+            ),
+            (
+                "/mcp/.well-known/oauth-protected-resource",
+                Route::ResourceMetadata(Beta),
+            ),
+            (
+                "/mcp-prod/.well-known/oauth-protected-resource",
+                Route::ResourceMetadata(Prod),
+            ),
+            ("/token", Route::Token(Beta)),
+            ("/oauth/token", Route::Token(Beta)),
+            ("/prod/oauth/token", Route::Token(Prod)),
+            ("/prod/oauth/connect/redeem", Route::Redeem(Prod)),
+        ] {
+            assert_eq!(Route::find(path), Some(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for path in [
+            "/mcp",
+            "/prod",
+            "/prod/",
+            "/oauth",
+            "/oauth/token/",
+            "/prod/token",
+            "/prodoauth/token",
+            "/.well-known/oauth-protected-resource/other",
+            "/a/.well-known/oauth-protected-resource/b",
+            "/mcp/.well-known/oauth-protected-resource/mcp",
+            "//.well-known/x",
+            "",
+        ] {
+            assert_eq!(Route::find(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use http::{HeaderMap, StatusCode, header};
+
+use super::house::{Browser, House, ORIGIN, REDIRECT, eventually};
+use crate::instance::InstanceName::{Beta, Prod};
+
+const ONLY: &str = "connection-0";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_exchanges_of_one_code_one_pair_comes_out() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let answers = join_all((0..50).map(|_| house.exchange(Beta, &client_id, &code))).await;
+    // All of them are the genuine request within the grace, so all hear of the one pair there is.
+    let pairs: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| {
+            let tokens = answer.json();
+            (
+                tokens["access_token"].to_string(),
+                tokens["refresh_token"].to_string(),
+            )
+        })
+        .collect();
+    assert_eq!(pairs.len(), 1);
+    // The signer was asked once for the code's slot and once for the pair's.
+    assert_eq!(house.signer.calls("add_slots"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_refreshes_one_pair_comes_out() {
+    let house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let answers = join_all((0..50).map(|_| house.refresh(Beta, &client_id, refresh))).await;
+    let pairs: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| answer.json()["refresh_token"].to_string())
+        .collect();
+    assert_eq!(pairs.len(), 1);
+}
+
+#[tokio::test]
+async fn code_replay_by_a_stranger_revokes_what_it_issued() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let tokens = house.exchange(Beta, &client_id, &code).await.json();
+    house.present(Beta, &tokens["access_token"]).await.unwrap();
+    let other = "another-verifier-that-is-long-enough-for-the-standard";
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("client_id", client_id.as_str()),
+        ("code", code.as_str()),
+        ("code_verifier", other),
+    ];
+    assert_eq!(
+        house.post_form("/oauth/token", &fields).await.error(),
+        "invalid_grant"
+    );
+    house
+        .present(Beta, &tokens["access_token"])
+        .await
+        .unwrap_err();
+    eventually("closed", || house.signer.state().closed.contains(ONLY)).await;
+}
+
+#[tokio::test]
+async fn code_replay_after_the_token_was_used_revokes_too() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let tokens = house.exchange(Beta, &client_id, &code).await.json();
+    house.present(Beta, &tokens["access_token"]).await.unwrap();
+    let again = house.exchange(Beta, &client_id, &code).await;
+    assert_eq!(again.error(), "invalid_grant");
+    house
+        .present(Beta, &tokens["access_token"])
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_stolen_code_without_verifier_neither_works_nor_harms() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let thief = house.register().await;
+    assert_eq!(
+        house.exchange(Beta, &thief, &code).await.error(),
+        "invalid_grant"
+    );
+    assert_eq!(
+        house.exchange(Beta, &client_id, &code).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn nothing_of_one_instance_is_anything_to_the_other() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let mut browser = Browser::default();
+    let away = house
+        .leave(Beta, &mut browser, &client_id, &["ic:read"])
+        .await;
+    let elsewhere = house.redeem(Prod, &browser, &away.state, "good").await;
+    assert_eq!(elsewhere.status, StatusCode::BAD_REQUEST);
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    assert_eq!(
+        house.exchange(Prod, &client_id, &code).await.error(),
+        "invalid_grant"
+    );
+    let tokens = house.exchange(Beta, &client_id, &code).await.json();
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    assert_eq!(
+        house.refresh(Prod, &client_id, refresh).await.error(),
+        "invalid_grant"
+    );
+    assert!(house.present(Prod, &tokens["access_token"]).await.is_err());
+    house.present(Beta, &tokens["access_token"]).await.unwrap();
+    // Also when the token is remembered already.
+    assert!(house.present(Prod, &tokens["access_token"]).await.is_err());
+    house
+        .post_form("/prod/oauth/revoke", &[("token", refresh)])
+        .await;
+    house.present(Beta, &tokens["access_token"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn fixation_with_a_foreign_browser_is_refused() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let mut attacker = Browser::default();
+    let away = house
+        .leave(Beta, &mut attacker, &client_id, &["ic:read"])
+        .await;
+    let victim = Browser::default();
+    let answer = house.redeem(Beta, &victim, &away.state, "good").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.error().contains("different browser"));
+    // Another sign-in of the victim's own does not help either.
+    let mut victim = Browser::default();
+    house
+        .leave(Beta, &mut victim, &client_id, &["ic:read"])
+        .await;
+    let answer = house.redeem(Beta, &victim, &away.state, "good").await;
+    assert!(answer.error().contains("different browser"));
+    assert_eq!(house.signer.calls("complete"), 0);
+}
+
+#[tokio::test]
+async fn two_sign_ins_of_one_browser_do_not_disturb_each_other() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let mut browser = Browser::default();
+    let first = house
+        .leave(Beta, &mut browser, &client_id, &["ic:read"])
+        .await;
+    let second = house
+        .leave(Beta, &mut browser, &client_id, &["ic:read"])
+        .await;
+    for away in [first, second] {
+        let answer = house.redeem(Beta, &browser, &away.state, "good").await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_consent_cannot_be_forged() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let query = House::query(&client_id);
+    let mut browser = Browser::default();
+    let page = house.consent_page(Beta, &mut browser, &query).await;
+    // From another site.
+    let foreign = house
+        .consent(
+            Beta,
+            &mut browser.clone(),
+            &page,
+            &["ic:read"],
+            "https://evil.example",
+        )
+        .await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    // In another browser.
+    let other = house
+        .consent(Beta, &mut Browser::default(), &page, &["ic:read"], ORIGIN)
+        .await;
+    assert_eq!(other.status, StatusCode::FORBIDDEN);
+    // At the other instance.
+    let elsewhere = house
+        .consent(Prod, &mut browser.clone(), &page, &["ic:read"], ORIGIN)
+        .await;
+    assert_eq!(elsewhere.status, StatusCode::FORBIDDEN);
+    // Without anything ticked the page comes again, and nothing began.
+    let nothing = house
+        .consent(Beta, &mut browser.clone(), &page, &["ic:other"], ORIGIN)
+        .await;
+    assert!(nothing.body.contains("Tick at least one"));
+    assert_eq!(house.signer.calls("begin"), 0);
+}
+
+#[tokio::test]
+async fn more_than_was_offered_cannot_be_ticked() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let query = format!("{}&scope=ic:read+ic:write", House::query(&client_id));
+    let mut browser = Browser::default();
+    let page = house.consent_page(Beta, &mut browser, &query).await;
+    assert!(!page.body.contains("ic:manage"));
+    let left = house
+        .consent(Beta, &mut browser, &page, &["ic:read", "ic:manage"], ORIGIN)
+        .await;
+    let link = left.location();
+    let state = link.fragment().unwrap().split("state=").nth(1).unwrap();
+    let state = state.split('&').next().unwrap();
+    let back = house.redeem(Beta, &browser, state, "good").await.json();
+    let redirect: url::Url = back["redirect"].as_str().unwrap().parse().unwrap();
+    let code = super::house::parameter(&redirect, "code");
+    let tokens = house.exchange(Beta, &client_id, &code).await.json();
+    assert_eq!(tokens["scope"], "ic:read");
+}
+
+#[tokio::test]
+async fn pages_reflect_nothing_unescaped_and_pre_tick_no_management() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let query = format!("{}&x=%22%3E%3Cscript%3E", House::query(&client_id));
+    let page = house
+        .consent_page(Beta, &mut Browser::default(), &query)
+        .await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.body.contains("A &#60;b&#62;client&#60;/b&#62;"));
+    assert!(!page.body.contains("<b>client") && !page.body.contains("<script>"));
+    assert!(page.body.contains("value=\"ic:write\" checked"));
+    assert!(page.body.contains("value=\"ic:manage\">"));
+    assert_eq!(page.header(header::REFERRER_POLICY), "same-origin");
+    assert!(page.body.contains("error=access_denied"));
+    assert_eq!(house.signer.calls("begin"), 0);
+}
+
+#[tokio::test]
+async fn errors_before_a_valid_redirect_stay_here_and_negotiate() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let evil = House::query(&client_id).replace("127.0.0.1%3A4242", "evil.example");
+    let answer = house.get(&format!("/oauth/authorize?{evil}")).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(answer.error(), "invalid_client");
+    let request = http::Request::get("/oauth/authorize?client_id=nobody")
+        .header(header::ACCEPT, "text/html")
+        .body(String::new());
+    let page = house.send(request.unwrap()).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    assert!(page.header(header::CONTENT_TYPE).starts_with("text/html"));
+    let plain = House::query(&client_id).replace("S256", "plain");
+    let answer = house.get(&format!("/oauth/authorize?{plain}")).await;
+    assert!(answer.location().as_str().starts_with(REDIRECT));
+    assert!(answer.location().query().unwrap().contains("iss="));
+}
+
+#[tokio::test]
+async fn a_sign_in_begins_under_the_canonical_loopback_name() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let query = House::query(&client_id);
+    let request = http::Request::get(format!("/oauth/authorize?{query}"))
+        .header(header::HOST, "localhost:8000")
+        .body(String::new());
+    let answer = house.send(request.unwrap()).await;
+    assert_eq!(
+        answer.location().as_str(),
+        format!("{ORIGIN}/oauth/authorize?{query}")
+    );
+}
+
+#[tokio::test]
+async fn the_token_endpoint_answers_bad_input_as_the_standard_says() {
+    let house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let unknown = house.refresh(Beta, "nobody", refresh).await;
+    assert_eq!(unknown.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(unknown.error(), "invalid_client");
+    let json = http::Request::post("/oauth/token")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body("{}".to_owned());
+    assert_eq!(house.send(json.unwrap()).await.error(), "invalid_request");
+    let basic = http::Request::post("/oauth/token")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::AUTHORIZATION, "Basic YTpi")
+        .body(String::new());
+    let basic = house.send(basic.unwrap()).await;
+    assert_eq!(basic.status, StatusCode::UNAUTHORIZED);
+    assert!(basic.headers.contains_key(header::WWW_AUTHENTICATE));
+    let large = http::Request::post("/oauth/token").body("x".repeat(20_000));
+    assert_eq!(
+        house.send(large.unwrap()).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    let unknown_token = house
+        .post_form("/oauth/revoke", &[("token", "whatever")])
+        .await;
+    assert_eq!(unknown_token.status, StatusCode::OK);
+    let not_yours = house.register().await;
+    let fields = [("token", refresh), ("client_id", not_yours.as_str())];
+    assert_eq!(
+        house.post_form("/oauth/revoke", &fields).await.error(),
+        "unauthorized_client"
+    );
+    assert_eq!(
+        house.refresh(Beta, &client_id, refresh).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn a_token_works_in_one_authorization_header_only() {
+    let house = House::open().await;
+    let (_, tokens) = house.connected(Beta).await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let mut headers = HeaderMap::new();
+    for _ in 0..2 {
+        headers.append(
+            header::AUTHORIZATION,
+            format!("Bearer {token}").parse().unwrap(),
+        );
+    }
+    assert!(house.oauth.authenticate(Beta, &headers).await.is_err());
+    // A refresh token is no access token.
+    assert!(house.present(Beta, &tokens["refresh_token"]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_stolen_store_holds_no_credential() {
+    let house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let renewed = house.refresh(Beta, &client_id, refresh).await.json();
+    let mut stored = Vec::new();
+    for entry in std::fs::read_dir(house.directory.path().join("state")).unwrap() {
+        let entry = entry.unwrap();
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+        stored.extend(std::fs::read(entry.path()).unwrap());
+    }
+    for answer in [&tokens, &renewed] {
+        for name in ["access_token", "refresh_token"] {
+            let text = answer[name].as_str().unwrap();
+            let bytes = text.as_bytes();
+            assert!(!stored.windows(bytes.len()).any(|window| window == bytes));
+            let raw = base64::Engine::decode(
+                &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+                &text["icg_at_".len()..],
+            )
+            .unwrap();
+            assert!(!stored.windows(32).any(|window| window == raw));
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Whole flows over a signer double, and what the other tests of this folder share.
+
+mod attacks;
+mod flow;
+mod house;
+mod signer;
+
+use ::candid::Principal;
+
+use crate::instance::{Instance, InstanceName, PublicUrl};
+
+/// Both instances of a server at this address.
+pub(crate) fn instances(public_url: &str) -> [Instance; 2] {
+    let at = |name, ii_url: &str| Instance {
+        name,
+        public_url: PublicUrl::parse(public_url).unwrap(),
+        ii_url: ii_url.parse().unwrap(),
+        ii_canister: Principal::anonymous(),
+    };
+    [
+        at(InstanceName::Beta, "https://beta.id.example"),
+        at(InstanceName::Prod, "https://id.example"),
+    ]
+}

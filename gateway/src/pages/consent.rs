@@ -1,0 +1,105 @@
+use askama::Template;
+use http::StatusCode;
+
+use super::{Policy, info::identity_host, nonce, render};
+use crate::{
+    body::Response,
+    instance::Instance,
+    scope::{Scope, Scopes},
+};
+
+/// What a consent page shows and carries.
+pub(crate) struct Consent<'a> {
+    pub(crate) instance: &'a Instance,
+    pub(crate) client_name: Option<&'a str>,
+    pub(crate) redirect_host: String,
+    /// Whether the answer stays on the person's computer.
+    pub(crate) local: bool,
+    pub(crate) offered: Scopes,
+    pub(crate) ticked: Scopes,
+    /// The authorization request, carried through the form.
+    pub(crate) query: &'a str,
+    pub(crate) csrf: String,
+    /// Where Deny leads.
+    pub(crate) deny: String,
+    /// What was wrong with the form that was just sent.
+    pub(crate) problem: Option<&'static str>,
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct Page<'a> {
+    nonce: &'a str,
+    client_name: &'a str,
+    redirect_host: &'a str,
+    local: bool,
+    identity_host: String,
+    action: String,
+    query: &'a str,
+    csrf: &'a str,
+    deny: &'a str,
+    choices: Vec<Choice>,
+    problem: Option<&'static str>,
+}
+
+struct Choice {
+    scope: Scope,
+    ticked: bool,
+    title: &'static str,
+    detail: &'static str,
+}
+
+/// Asks the person before the browser leaves for Internet Identity.
+pub(crate) fn consent(consent: &Consent<'_>) -> Response {
+    let nonce = nonce();
+    let page = Page {
+        nonce: &nonce,
+        client_name: consent.client_name.unwrap_or("an unnamed app"),
+        redirect_host: &consent.redirect_host,
+        local: consent.local,
+        identity_host: identity_host(consent.instance),
+        action: consent.instance.endpoint("oauth/authorize"),
+        query: consent.query,
+        csrf: &consent.csrf,
+        deny: &consent.deny,
+        choices: consent
+            .offered
+            .iter()
+            .map(|scope| choice(scope, consent.ticked.contains(scope)))
+            .collect(),
+        problem: consent.problem,
+    };
+    let policy = Policy {
+        // The form's answer leads to Internet Identity, and browsers hold redirects to the policy too.
+        form_action: Some(format!(
+            "'self' {}",
+            consent.instance.ii_url.origin().ascii_serialization()
+        )),
+        referrer: Some("same-origin"),
+        script: false,
+    };
+    render(StatusCode::OK, &page, &nonce, &policy)
+}
+
+fn choice(scope: Scope, ticked: bool) -> Choice {
+    let (title, detail) = match scope {
+        Scope::Read => (
+            "Read",
+            "Look things up and ask apps questions, as you where you have an account.",
+        ),
+        Scope::Write => (
+            "Act",
+            "Make changes in apps as you: send, post, transfer, vote.",
+        ),
+        Scope::Manage => (
+            "Manage canisters",
+            "Create, install, stop and delete canisters and pay for them.",
+        ),
+    };
+    Choice {
+        scope,
+        ticked,
+        title,
+        detail,
+    }
+}

@@ -1,0 +1,145 @@
+use sqlx::{Executor, Sqlite};
+
+use super::{
+    Digest, Moment, Store, StoreError, Transaction, encoding,
+    records::{Client, Family, PendingConnect},
+};
+use crate::{connection::ConnectionId, instance::InstanceName};
+
+/// The same look-ups beside a transaction (for a first look) and inside one (for a decision).
+macro_rules! lookups {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)+) => {
+        impl Store {
+            $($(#[$doc])*
+            ///
+            /// # Errors
+            /// See [`StoreError`].
+            pub async fn $name(&self, $($argument: $type),*) -> Result<$result, StoreError> {
+                let mut connection = self.readers.acquire().await?;
+                $name(&mut connection, $($argument),*).await
+            })+
+        }
+
+        impl Transaction {
+            $($(#[$doc])*
+            ///
+            /// # Errors
+            /// See [`StoreError`].
+            pub async fn $name(&mut self, $($argument: $type),*) -> Result<$result, StoreError> {
+                $name(&mut self.open, $($argument),*).await
+            })+
+        }
+    };
+}
+
+lookups! {
+    /// A registered client.
+    client(id: &str) -> Option<Client>;
+    /// A sign-in by the hash of its state; one of another instance is not found.
+    pending_connect(instance: InstanceName, state: &Digest) -> Option<PendingConnect>;
+    /// A credential by its hash, with its connection and successors; one of another instance is not found.
+    family(instance: InstanceName, hash: &Digest) -> Option<Family>;
+}
+
+impl Store {
+    /// How many connections are live.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn live_connections(&self, now: Moment) -> Result<u32, StoreError> {
+        let count = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM connections WHERE ended_at IS NULL AND expires_at > ?",
+        )
+        .bind(encoding::seconds(now))
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Whether there is room for another connection.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn has_room_for_connection(&self, now: Moment) -> Result<bool, StoreError> {
+        Ok(self.live_connections(now).await? < self.limits.connections)
+    }
+
+    /// The instance a connection belongs to, if it is known.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn is_known(
+        &self,
+        instance: InstanceName,
+        connection: &ConnectionId,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM connections WHERE id = ? AND instance = ?",
+        )
+        .bind(connection.as_str())
+        .bind(instance.as_str())
+        .fetch_one(&self.readers)
+        .await?
+            > 0)
+    }
+}
+
+async fn client(db: &mut sqlx::SqliteConnection, id: &str) -> Result<Option<Client>, StoreError> {
+    let row = sqlx::query("SELECT * FROM clients WHERE id = ?")
+        .bind(id)
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(encoding::client).transpose()
+}
+
+async fn pending_connect(
+    db: &mut sqlx::SqliteConnection,
+    instance: InstanceName,
+    state: &Digest,
+) -> Result<Option<PendingConnect>, StoreError> {
+    let row = sqlx::query("SELECT * FROM pending_connects WHERE state = ? AND instance = ?")
+        .bind(&state.as_bytes()[..])
+        .bind(instance.as_str())
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(encoding::pending_connect).transpose()
+}
+
+async fn family(
+    db: &mut sqlx::SqliteConnection,
+    instance: InstanceName,
+    hash: &Digest,
+) -> Result<Option<Family>, StoreError> {
+    let row = sqlx::query("SELECT * FROM credentials WHERE hash = ?")
+        .bind(&hash.as_bytes()[..])
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let credential = encoding::credential(&row)?;
+    let row = sqlx::query("SELECT * FROM connections WHERE id = ? AND instance = ?")
+        .bind(credential.connection.as_str())
+        .bind(instance.as_str())
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let connection = encoding::connection(&row)?;
+    let successors = successors(db, hash).await?;
+    Ok(Some(Family {
+        credential,
+        connection,
+        successors,
+    }))
+}
+
+async fn successors<'a>(
+    db: impl Executor<'a, Database = Sqlite>,
+    hash: &Digest,
+) -> Result<Vec<super::records::IssuedCredential>, StoreError> {
+    sqlx::query("SELECT * FROM credentials WHERE predecessor = ?")
+        .bind(&hash.as_bytes()[..])
+        .fetch_all(db)
+        .await?
+        .iter()
+        .map(encoding::credential)
+        .collect()
+}

@@ -1,0 +1,42 @@
+use super::{Moment, Store, StoreError, encoding};
+
+/// Rows taken away at most in one statement, so that no transaction holds the writer for long.
+const BATCH: i64 = 1_000;
+
+impl Store {
+    /// Takes away a bounded number of records whose time is over. What is spent stays until its connection's end,
+    /// so that a second use is noticed; what was ended stays for a day.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn reap(&self, now: Moment) -> Result<(), StoreError> {
+        const STATEMENTS: [&str; 4] = [
+            "DELETE FROM pending_connects WHERE state IN (
+                 SELECT state FROM pending_connects WHERE expires_at <= ?1 LIMIT ?2)",
+            "DELETE FROM credentials WHERE hash IN (
+                 SELECT hash FROM credentials WHERE expires_at <= ?1 AND spent_at IS NULL LIMIT ?2)",
+            "DELETE FROM connections WHERE id IN (
+                 SELECT id FROM connections WHERE expires_at <= ?1 OR ended_at <= ?1 - 86400 LIMIT ?2)",
+            "DELETE FROM signer_chores WHERE id IN (
+                 SELECT id FROM signer_chores WHERE expires_at <= ?1 LIMIT ?2)",
+        ];
+        let mut transaction = self.begin().await?;
+        for statement in STATEMENTS {
+            sqlx::query(statement)
+                .bind(encoding::seconds(now))
+                .bind(BATCH)
+                .execute(&mut *transaction.open)
+                .await?;
+        }
+        sqlx::query(
+            "UPDATE clients SET connected = 0 WHERE id IN (
+                 SELECT id FROM clients WHERE connected = 1 AND NOT EXISTS (
+                     SELECT 1 FROM connections c WHERE c.client_id = clients.id AND c.ended_at IS NULL)
+                 LIMIT ?)",
+        )
+        .bind(BATCH)
+        .execute(&mut *transaction.open)
+        .await?;
+        transaction.commit().await.map(drop)
+    }
+}

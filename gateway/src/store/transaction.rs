@@ -1,0 +1,354 @@
+use sqlx::{Row, Sqlite};
+
+use super::{
+    Digest, Limits, Moment, StoreError, chores, encoding,
+    records::{
+        Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
+        PendingConnect,
+    },
+};
+use crate::connection::ConnectionId;
+
+/// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened.
+pub struct Transaction {
+    pub(super) open: sqlx::Transaction<'static, Sqlite>,
+    limits: Limits,
+    committed: Committed,
+}
+
+/// What others have to learn of a committed transaction.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Access tokens that stopped working.
+    pub revoked: Vec<Digest>,
+    /// Whether the signer has to be told something.
+    pub chores: bool,
+}
+
+/// Whether a client could be registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// It is registered.
+    Yes,
+    /// Every registered client has a connection and the limit is reached.
+    Full,
+}
+
+impl Transaction {
+    pub(super) fn new(open: sqlx::Transaction<'static, Sqlite>, limits: Limits) -> Self {
+        Self {
+            open,
+            limits,
+            committed: Committed::default(),
+        }
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing has changed then.
+    pub async fn commit(self) -> Result<Committed, StoreError> {
+        self.open.commit().await?;
+        Ok(self.committed)
+    }
+
+    /// Makes the changes of a decision.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn apply(&mut self, changes: &[Change], now: Moment) -> Result<(), StoreError> {
+        for change in changes {
+            match change {
+                Change::SealCode { state, sealed } => self.seal_code(state, sealed).await?,
+                Change::ForgetConnect(state) => self.forget_connect(state).await?,
+                Change::AddConnection(connection) => self.add_connection(connection).await?,
+                Change::EndConnection { connection, reason } => {
+                    self.end_connection(connection, *reason, now).await?;
+                }
+                Change::AddCredential(credential) => self.add_credential(credential).await?,
+                Change::Spend { hash, sealed } => self.spend(hash, sealed, now).await?,
+                Change::Present { hash, predecessor } => {
+                    self.present(hash, predecessor.as_ref(), now).await?;
+                }
+                Change::Forget(hash) => self.forget(hash).await?,
+                Change::Chore(chore) => self.add_chore(chore, now).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers a client; at the limit the least recently used client without a connection and without a sign-in
+    /// on its way makes room.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn add_client(&mut self, client: &Client) -> Result<Registered, StoreError> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM clients")
+            .fetch_one(&mut *self.open)
+            .await?;
+        if count >= i64::from(self.limits.clients) {
+            let evicted = sqlx::query(
+                "DELETE FROM clients WHERE id = (
+                     SELECT id FROM clients
+                     WHERE connected = 0
+                       AND NOT EXISTS (SELECT 1 FROM pending_connects p WHERE p.client_id = clients.id)
+                     ORDER BY used_at LIMIT 1)",
+            )
+            .execute(&mut *self.open)
+            .await?;
+            if evicted.rows_affected() == 0 {
+                return Ok(Registered::Full);
+            }
+        }
+        let redirect_uris = serde_json::Value::from(client.redirect_uris.clone()).to_string();
+        sqlx::query(
+            "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&client.id)
+        .bind(&client.name)
+        .bind(redirect_uris)
+        .bind(client.may_refresh)
+        .bind(encoding::seconds(client.created_at))
+        .bind(encoding::seconds(client.created_at))
+        .execute(&mut *self.open)
+        .await?;
+        Ok(Registered::Yes)
+    }
+
+    /// Keeps a sign-in that leaves for Internet Identity; at the limit the oldest one goes. Marks the client as
+    /// used.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn add_pending_connect(
+        &mut self,
+        connect: &PendingConnect,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM pending_connects WHERE state IN (
+                 SELECT state FROM pending_connects ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+        )
+        .bind(i64::from(self.limits.pending_connects.saturating_sub(1)))
+        .execute(&mut *self.open)
+        .await?;
+        sqlx::query("UPDATE clients SET used_at = ? WHERE id = ?")
+            .bind(encoding::seconds(connect.created_at))
+            .bind(&connect.client_id)
+            .execute(&mut *self.open)
+            .await?;
+        sqlx::query(
+            "INSERT INTO pending_connects (state, instance, cookie, cookie_slot, connection_id, client_id,
+                 redirect_uri, client_state, code_challenge, scopes, created_at, expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&connect.state.as_bytes()[..])
+        .bind(connect.instance.as_str())
+        .bind(&connect.cookie.as_bytes()[..])
+        .bind(&connect.cookie_slot)
+        .bind(connect.connection.as_str())
+        .bind(&connect.client_id)
+        .bind(&connect.redirect_uri)
+        .bind(&connect.client_state)
+        .bind(&connect.code_challenge)
+        .bind(connect.scopes.to_string())
+        .bind(encoding::seconds(connect.created_at))
+        .bind(encoding::seconds(connect.expires_at))
+        .execute(&mut *self.open)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes when connections were last used.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn note_use(
+        &mut self,
+        used: impl IntoIterator<Item = (ConnectionId, Moment)>,
+    ) -> Result<(), StoreError> {
+        for (connection, at) in used {
+            sqlx::query("UPDATE connections SET last_used_at = max(last_used_at, ?) WHERE id = ?")
+                .bind(encoding::seconds(at))
+                .bind(connection.as_str())
+                .execute(&mut *self.open)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn seal_code(&mut self, state: &Digest, sealed: &[u8]) -> Result<(), StoreError> {
+        sqlx::query("UPDATE pending_connects SET sealed_code = ? WHERE state = ?")
+            .bind(sealed)
+            .bind(&state.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn forget_connect(&mut self, state: &Digest) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM pending_connects WHERE state = ?")
+            .bind(&state.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn add_connection(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO connections (id, instance, client_id, client_name, user_id, scopes, access_level,
+                 may_refresh, created_at, expires_at, last_used_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(connection.id.as_str())
+        .bind(connection.instance.as_str())
+        .bind(&connection.client_id)
+        .bind(&connection.client_name)
+        .bind(&connection.user_id)
+        .bind(connection.scopes.to_string())
+        .bind(encoding::access_level_text(connection.access_level))
+        .bind(connection.may_refresh)
+        .bind(encoding::seconds(connection.created_at))
+        .bind(encoding::seconds(connection.expires_at))
+        .bind(encoding::seconds(connection.created_at))
+        .execute(&mut *self.open)
+        .await?;
+        sqlx::query("UPDATE clients SET connected = 1, used_at = ? WHERE id = ?")
+            .bind(encoding::seconds(connection.created_at))
+            .bind(&connection.client_id)
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn end_connection(
+        &mut self,
+        connection: &ConnectionId,
+        reason: EndReason,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let ended = sqlx::query(
+            "UPDATE connections SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL",
+        )
+        .bind(encoding::seconds(now))
+        .bind(encoding::end_reason_text(reason))
+        .bind(connection.as_str())
+        .execute(&mut *self.open)
+        .await?;
+        if ended.rows_affected() == 0 {
+            return Ok(());
+        }
+        let tokens =
+            sqlx::query("SELECT hash FROM credentials WHERE connection_id = ? AND kind = 'access'")
+                .bind(connection.as_str())
+                .fetch_all(&mut *self.open)
+                .await?;
+        for row in &tokens {
+            self.committed.revoked.push(encoding::digest(row, "hash")?);
+        }
+        self.add_chore(
+            &Chore::Close {
+                connection: connection.clone(),
+            },
+            now,
+        )
+        .await
+    }
+
+    async fn add_credential(&mut self, credential: &IssuedCredential) -> Result<(), StoreError> {
+        let (redirect_uri, code_challenge) = match &credential.kind {
+            CredentialKind::Code {
+                redirect_uri,
+                code_challenge,
+            } => (Some(redirect_uri), Some(code_challenge)),
+            CredentialKind::Access | CredentialKind::Refresh => (None, None),
+        };
+        sqlx::query(
+            "INSERT INTO credentials (hash, kind, connection_id, predecessor, predecessor_slot, slot, scopes,
+                 redirect_uri, code_challenge, issued_at, expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&credential.hash.as_bytes()[..])
+        .bind(encoding::kind_text(&credential.kind))
+        .bind(credential.connection.as_str())
+        .bind(credential.predecessor.as_ref().map(|hash| &hash.as_bytes()[..]))
+        .bind(&credential.predecessor_slot)
+        .bind(&credential.slot)
+        .bind(credential.scopes.to_string())
+        .bind(redirect_uri)
+        .bind(code_challenge)
+        .bind(encoding::seconds(credential.issued_at))
+        .bind(encoding::seconds(credential.expires_at))
+        .execute(&mut *self.open)
+        .await?;
+        self.trim(&credential.connection).await
+    }
+
+    /// Refreshing in a loop must not grow the database without end.
+    async fn trim(&mut self, connection: &ConnectionId) -> Result<(), StoreError> {
+        let gone = sqlx::query(
+            "DELETE FROM credentials WHERE hash IN (
+                 SELECT hash FROM credentials WHERE connection_id = ?
+                 ORDER BY issued_at DESC, rowid DESC LIMIT -1 OFFSET ?)
+             RETURNING hash, kind",
+        )
+        .bind(connection.as_str())
+        .bind(i64::from(self.limits.credentials_per_connection))
+        .fetch_all(&mut *self.open)
+        .await?;
+        for row in &gone {
+            if row.try_get::<&str, _>("kind")? == "access" {
+                self.committed.revoked.push(encoding::digest(row, "hash")?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn spend(&mut self, hash: &Digest, sealed: &[u8], now: Moment) -> Result<(), StoreError> {
+        sqlx::query("UPDATE credentials SET spent_at = ?, sealed = ? WHERE hash = ?")
+            .bind(encoding::seconds(now))
+            .bind(sealed)
+            .bind(&hash.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn present(
+        &mut self,
+        hash: &Digest,
+        predecessor: Option<&Digest>,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE credentials SET presented_at = ? WHERE hash = ?")
+            .bind(encoding::seconds(now))
+            .bind(&hash.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        if let Some(predecessor) = predecessor {
+            sqlx::query(
+                "UPDATE credentials SET succeeded_at = ? WHERE hash = ? AND succeeded_at IS NULL",
+            )
+            .bind(encoding::seconds(now))
+            .bind(&predecessor.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(&mut self, hash: &Digest) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM credentials WHERE hash = ?")
+            .bind(&hash.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        self.committed.revoked.push(*hash);
+        Ok(())
+    }
+
+    async fn add_chore(&mut self, chore: &Chore, now: Moment) -> Result<(), StoreError> {
+        chores::add(&mut self.open, chore, now).await?;
+        self.committed.chores = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use icgate_proto::{
+    SignerError,
+    v1::{
+        SignStreamReply, SignStreamRequest, sign_stream_reply::Outcome, sign_stream_request::Call,
+    },
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::decode;
+use crate::{
+    Signer,
+    connection::{SignRequest, Signed, Warm},
+    refusal::invalid,
+};
+
+/// Requests signed by one task, one after the other: enough to make the task worth it, few enough that the cores
+/// share the work.
+const BATCH: usize = 8;
+
+type Replies = mpsc::Sender<Result<SignStreamReply, Status>>;
+
+/// Answers the requests of a stream as they come. What can be signed from memory is signed in small batches on every
+/// core; a request that needs Internet Identity gets a task of its own and delays no other. When as many requests as
+/// the limit allows are being worked on, the stream is not read further.
+pub(super) fn serve(
+    signer: Arc<Signer>,
+    requests: Streaming<SignStreamRequest>,
+    stop: CancellationToken,
+) -> ReceiverStream<Result<SignStreamReply, Status>> {
+    let limit = signer.limits.requests_in_flight;
+    let (replies, outgoing) = mpsc::channel(limit as usize);
+    let in_flight = Arc::new(Semaphore::new(limit as usize));
+    tokio::spawn(async move {
+        let mut batches = requests.ready_chunks(BATCH.min(limit as usize));
+        loop {
+            let batch = tokio::select! {
+                batch = batches.next() => batch,
+                () = stop.cancelled() => return,
+                () = replies.closed() => return,
+            };
+            // A broken stream has no later requests; what is under way is answered.
+            let Some(Ok(batch)) =
+                batch.map(|batch| batch.into_iter().collect::<Result<Vec<_>, _>>())
+            else {
+                return;
+            };
+            let mut work = Vec::with_capacity(batch.len());
+            for request in batch {
+                let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
+                    return;
+                };
+                work.push((request, permit));
+            }
+            tokio::spawn(sign_batch(Arc::clone(&signer), work, replies.clone()));
+        }
+    });
+    ReceiverStream::new(outgoing)
+}
+
+async fn sign_batch(
+    signer: Arc<Signer>,
+    batch: Vec<(SignStreamRequest, OwnedSemaphorePermit)>,
+    replies: Replies,
+) {
+    for (SignStreamRequest { id, call }, permit) in batch {
+        let warm = match decoded(&signer, call) {
+            Ok(request) => signer.sign_warm(request).await,
+            Err(error) => Warm::Done(Err(error)),
+        };
+        match warm {
+            Warm::Done(answer) => reply(&replies, id, answer, permit).await,
+            Warm::Cold(request) => {
+                let (signer, replies) = (Arc::clone(&signer), replies.clone());
+                tokio::spawn(async move {
+                    reply(&replies, id, signer.sign(*request).await, permit).await;
+                });
+            }
+        }
+    }
+}
+
+fn decoded(signer: &Signer, call: Option<Call>) -> Result<SignRequest, SignerError> {
+    match call {
+        Some(Call::Query(request)) => decode::query(signer, request),
+        Some(Call::Update(request)) => decode::update(signer, request),
+        Some(Call::ReadState(request)) => decode::read_state(signer, request),
+        None => Err(invalid("`call` is missing")),
+    }
+}
+
+async fn reply(
+    replies: &Replies,
+    id: u64,
+    answer: Result<Signed, SignerError>,
+    permit: OwnedSemaphorePermit,
+) {
+    let outcome = match answer {
+        Ok(signed) => Outcome::Signed(decode::signed(signed)),
+        Err(error) => Outcome::Error(error.into()),
+    };
+    // The client may be gone; its answer is then nobody's.
+    let _ = replies
+        .send(Ok(SignStreamReply {
+            id,
+            outcome: Some(outcome),
+        }))
+        .await;
+    drop(permit);
+}
