@@ -53,7 +53,7 @@ impl App {
         let signer = SignerClient::new(&config.signer)?;
         let oauth = Arc::new(Oauth::open(config, signer.clone()).await?);
         let mcp = Mcp::new(config, signer.clone(), Arc::clone(&oauth) as _)?;
-        let guard = Guard::new(config, config.listen);
+        let guard = Guard::new(config);
         Ok(Self {
             guard,
             health: Health::new(signer),

@@ -12,13 +12,14 @@ use crate::{
     body::Response,
 };
 
-/// The endpoint takes no token, so the signer is asked at most this often however often it is called.
+/// The endpoint takes no token, so a signer that serves is asked at most this often however often it is called.
+/// One that does not is asked each time: whoever waits for it learns at once that it is back.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Answers `/healthz`.
 pub(crate) struct Health {
     signer: SignerClient,
-    last: Mutex<Option<(Instant, bool)>>,
+    served: Mutex<Option<Instant>>,
 }
 
 impl Health {
@@ -26,7 +27,7 @@ impl Health {
     pub(crate) fn new(signer: SignerClient) -> Self {
         Self {
             signer,
-            last: Mutex::default(),
+            served: Mutex::default(),
         }
     }
 
@@ -49,12 +50,12 @@ impl Health {
     }
 
     async fn signer_serves(&self) -> bool {
-        let mut last = self.last.lock().await;
-        if let Some((_, serves)) = last.filter(|(asked, _)| asked.elapsed() < FRESH) {
-            return serves;
+        let mut served = self.served.lock().await;
+        if served.is_some_and(|at| at.elapsed() < FRESH) {
+            return true;
         }
         let serves = self.signer.is_serving().await;
-        *last = Some((Instant::now(), serves));
+        *served = serves.then(Instant::now);
         serves
     }
 }

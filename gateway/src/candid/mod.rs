@@ -4,6 +4,7 @@
 //! [`guard`] holds its limits before a parser runs, [`stack`] gives recursive work a stack it cannot overflow, and
 //! replies are decoded under quotas and printed up to a bound.
 
+mod coerce;
 pub mod decode;
 pub mod encode;
 mod example;

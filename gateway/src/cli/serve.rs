@@ -81,3 +81,19 @@ async fn stop_signal() -> &'static str {
         _ = interrupt.recv() => "SIGINT",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_file_appears_whole_and_replaces_an_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ready");
+        for url in ["http://127.0.0.1:1", "http://127.0.0.1:2"] {
+            announce(&path, url).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), url);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -2,6 +2,7 @@
 //! chain to it (generation `registration-delegation`).
 
 mod begin;
+mod failure;
 mod link;
 mod redeem;
 

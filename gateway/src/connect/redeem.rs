@@ -1,15 +1,16 @@
 use http::{HeaderMap, StatusCode};
-use icgate_proto::{Reason, SignerError, v1};
+use icgate_proto::v1;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::failure::Failure;
 use crate::{
     body::Response,
     connection::{AccessLevel, ConnectionId},
     instance::Instance,
     oauth::{
-        Code, Cookie, Credential, Prefix, Refusal, ReturnAddress, Server, has_content_type,
-        is_foreign, no_store_json,
+        Code, Cookie, Credential, Prefix, ReturnAddress, Server, has_content_type, is_foreign,
+        no_store_json,
     },
     scope::{Scope, Scopes},
     store::{
@@ -36,32 +37,6 @@ struct Redeem {
     delegation: String,
 }
 
-/// What the person reads on the callback page when it does not work.
-struct Failure {
-    status: StatusCode,
-    text: String,
-    /// Whether the same request may work a little later.
-    retry: bool,
-}
-
-impl Failure {
-    fn new(text: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            text: text.into(),
-            retry: false,
-        }
-    }
-
-    fn later(text: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            text: text.into(),
-            retry: true,
-        }
-    }
-}
-
 /// Takes the chain that Internet Identity sent the browser back with, completes the connection and says where the
 /// browser goes with its code. The same request again gives the same answer until the code is used.
 pub(crate) async fn redeem(
@@ -71,20 +46,13 @@ pub(crate) async fn redeem(
     body: &[u8],
 ) -> Response {
     let answer = if is_foreign(headers, instance) {
-        Err(Failure {
-            status: StatusCode::FORBIDDEN,
-            ..Failure::new("This request was sent from another site.")
-        })
+        Err(Failure::foreign())
     } else {
         finish(server, instance, headers, body).await
     };
     match answer {
         Ok(redirect) => no_store_json(StatusCode::OK, &json!({ "redirect": redirect })),
-        Err(failure) if failure.retry => no_store_json(
-            failure.status,
-            &json!({ "error": failure.text, "retry": true }),
-        ),
-        Err(failure) => no_store_json(failure.status, &json!({ "error": failure.text })),
+        Err(failure) => failure.into_response(),
     }
 }
 
@@ -105,10 +73,9 @@ async fn finish(
     let connect = server
         .store
         .pending_connect(instance.name, &state)
-        .await
-        .map_err(store_failed)?
+        .await?
         .filter(|connect| Moment::now() < connect.expires_at)
-        .ok_or_else(too_late)?;
+        .ok_or_else(Failure::too_late)?;
     let cookie = same_browser(instance, headers, &connect)?;
     if let Some(sealed) = &connect.sealed_code {
         return again(server, instance, &connect, &cookie, sealed).await;
@@ -124,8 +91,7 @@ async fn finish(
             connection: Some(reference(&connect, &cookie)),
             delegation_chain: redeem.delegation,
         })
-        .await
-        .map_err(|error| explain(&error))?;
+        .await?;
     let granted = Granted::read(completed, &connect)?;
     if granted.scopes.is_empty() {
         return refused_by_level(server, instance, &connect).await;
@@ -144,7 +110,7 @@ fn same_browser(
     Cookie::connect(instance, &connect.state)
         .read(headers)
         .and_then(|text| Credential::parse(Prefix::ConnectCookie, text))
-        .filter(|cookie| cookie.digest() == connect.cookie)
+        .filter(|cookie| cookie.digest().matches(&connect.cookie))
         .ok_or_else(|| {
             Failure::new(
                 "This sign-in was started in a different browser. Start the connection again from your app and \
@@ -164,14 +130,13 @@ async fn again(
     let code = cookie
         .unseal_all(sealed, &[Prefix::Code])
         .and_then(|codes| codes.into_iter().next())
-        .ok_or_else(too_late)?;
-    let family = server
-        .store
-        .family(instance.name, &code.digest())
-        .await
-        .map_err(store_failed)?;
+        .ok_or_else(Failure::too_late)?;
+    let family = server.store.family(instance.name, &code.digest()).await?;
     match family {
-        Some(family) if family.credential.spent_at.is_none() => {
+        Some(family)
+            if family.credential.spent_at.is_none()
+                && Moment::now() < family.credential.expires_at =>
+        {
             Ok(return_address(instance, connect).with_code(&code.text()))
         }
         _ => Err(Failure::new(
@@ -201,11 +166,17 @@ impl Granted {
         let user = completed
             .user
             .ok_or_else(|| Failure::new("The signer's answer is incomplete."))?;
+        let expires_at = Moment::from_nanos(completed.expires_at_ns);
+        if expires_at <= Moment::now() {
+            return Err(Failure::new(
+                "What you allowed at Internet Identity is over already. Start the connection again from your app.",
+            ));
+        }
         Ok(Self {
             user_id: user.user_id,
             scopes: allowed_by(access_level).intersection(connect.scopes),
             access_level,
-            expires_at: Moment::from_nanos(completed.expires_at_ns),
+            expires_at,
             replaced: completed
                 .replaced_connection_ids
                 .into_iter()
@@ -231,8 +202,7 @@ async fn refused_by_level(
 ) -> Result<String, Failure> {
     server
         .make(&[Change::ForgetConnect(connect.state), close(connect)])
-        .await
-        .map_err(store_failed)?;
+        .await?;
     Ok(return_address(instance, connect).with_error(
         Code::AccessDenied,
         "Internet Identity allows questions only, and only actions were asked for.",
@@ -254,8 +224,7 @@ async fn add_slot(
                 expires_at_ns: Moment::now().plus(CODE_SLOT_SECONDS).nanos(),
             }],
         })
-        .await
-        .map_err(|error| explain(&error))?;
+        .await?;
     added
         .slot_ids
         .into_iter()
@@ -273,15 +242,11 @@ async fn record(
     slot: String,
 ) -> Result<String, Failure> {
     let now = Moment::now();
-    let mut transaction = server.store.begin().await.map_err(store_failed)?;
+    let mut transaction = server.store.begin().await?;
     let still = transaction
         .pending_connect(instance.name, &connect.state)
-        .await
-        .map_err(store_failed)?;
-    let client = transaction
-        .client(&connect.client_id)
-        .await
-        .map_err(store_failed)?;
+        .await?;
+    let client = transaction.client(&connect.client_id).await?;
     let client = client.filter(|_| still.is_some());
     let changes = match &client {
         Some(client) => {
@@ -295,13 +260,10 @@ async fn record(
         // Pushed out while the signer was at work: nobody will ever present anything for this connection.
         None => vec![close(connect)],
     };
-    transaction
-        .apply(&changes, now)
-        .await
-        .map_err(store_failed)?;
-    server.commit(transaction).await.map_err(store_failed)?;
+    transaction.apply(&changes, now).await?;
+    server.commit(transaction).await?;
     if client.is_none() {
-        return Err(too_late());
+        return Err(Failure::too_late());
     }
     tracing::info!(connection = %connect.connection, client = %connect.client_id, "connected");
     Ok(return_address(instance, connect).with_code(&code.text()))
@@ -385,48 +347,5 @@ fn return_address(instance: &Instance, connect: &PendingConnect) -> ReturnAddres
         redirect_uri: connect.redirect_uri.clone(),
         state: connect.client_state.clone(),
         issuer: instance.issuer(),
-    }
-}
-
-fn too_late() -> Failure {
-    Failure::new(
-        "This sign-in is unknown, too old or was pushed aside by others. Start the connection again from your app.",
-    )
-}
-
-fn store_failed(error: crate::store::StoreError) -> Failure {
-    Failure::later(Refusal::from(error).description)
-}
-
-/// What the signer found, in words for the person in front of the callback page.
-fn explain(error: &SignerError) -> Failure {
-    let start_again = "Start the connection again from your app.";
-    match error.reason {
-        Reason::ChainExpired => Failure::new(format!(
-            "What Internet Identity sent was valid for a few minutes only and has expired. {start_again}"
-        )),
-        Reason::ChainInvalid | Reason::ChainForeignKey => Failure::new(format!(
-            "What came back was not made by Internet Identity for this sign-in. {start_again}"
-        )),
-        Reason::RegistrationRefused => Failure::new(format!(
-            "Internet Identity refused the connection: {} {start_again}",
-            error.message
-        )),
-        Reason::SecretRefused | Reason::ConnectionEnded | Reason::ConnectionPending => too_late(),
-        Reason::IdentityUnavailable => Failure::later(
-            "Internet Identity could not be reached in time. Try again in a few seconds.",
-        ),
-        Reason::SignerUnavailable | Reason::Overloaded => {
-            Failure::later("The signer is not available right now. Try again in a few seconds.")
-        }
-        Reason::IdentityUnexpected => Failure::new(format!(
-            "Internet Identity's answer could not be trusted. {start_again}"
-        )),
-        reason => {
-            tracing::error!(%reason, %error, "a sign-in could not be completed");
-            Failure::new(format!(
-                "This server could not complete the sign-in. {start_again}"
-            ))
-        }
     }
 }

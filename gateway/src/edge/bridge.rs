@@ -43,7 +43,10 @@ pub(super) async fn exchange(
     let deadline = Instant::now() + limits.request_time;
     let parts = match accept(connection, &mut session) {
         Ok(parts) => parts,
-        Err(refusal) => return refuse(connection, session, refusal).await,
+        Err(refusal) => {
+            refuse(connection, session, refusal).await;
+            return None;
+        }
     };
     let head_only = parts.method == Method::HEAD;
     let http10 = parts.version < Version::HTTP_11;
@@ -52,7 +55,10 @@ pub(super) async fn exchange(
     let begun = Upload::begin(&mut session, declared, continue_awaited, limits, deadline).await;
     let (body, mut upload) = match begun {
         Ok(begun) => begun,
-        Err(Stop::Refused(refusal)) => return refuse(connection, session, refusal).await,
+        Err(Stop::Refused(refusal)) => {
+            refuse(connection, session, refusal).await;
+            return None;
+        }
         Err(Stop::Gone) => return None,
     };
 
@@ -167,31 +173,20 @@ async fn answer(
     }
 }
 
-async fn refuse(
-    connection: &Connection,
-    mut session: ServerSession,
-    refusal: Refusal,
-) -> Option<ReusableHttpStream> {
+/// Answers a request that does not reach the handler, and ends its connection.
+pub(super) async fn refuse(connection: &Connection, mut session: ServerSession, refusal: Refusal) {
     debug!(address = %connection.address, status = refusal.status().as_u16(), "refused");
-    session.set_keepalive(None);
-    let mut header = ResponseHeader::from(refusal.response().into_parts().0);
-    let body = refusal.body();
-    header.set_content_length(body.len()).ok()?;
-    let limit = connection.edge.limits.idle_time;
-    let writing = session.write_error_response(header, body);
-    timeout(limit, writing).await.ok()?.ok()?;
-    linger(connection, &mut session).await;
-    timeout(limit, session.finish()).await.ok()?.ok()?;
-    None
-}
-
-/// Answers a header that pingora could not parse.
-pub(super) async fn refuse_header(
-    connection: &Connection,
-    session: ServerSession,
-    refusal: Refusal,
-) {
-    refuse(connection, session, refusal).await;
+    let refusing = async {
+        session.set_keepalive(None);
+        let mut header = ResponseHeader::from(refusal.response().into_parts().0);
+        let body = refusal.body();
+        header.set_content_length(body.len())?;
+        session.write_error_response(header, body).await?;
+        linger(connection, &mut session).await;
+        session.finish().await
+    };
+    // Whether the client hears the refusal is its own affair.
+    let _ = timeout(connection.edge.limits.idle_time, refusing).await;
 }
 
 async fn write(

@@ -1,6 +1,6 @@
 //! One connection, from its acceptance to its end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -17,6 +17,7 @@ use pingora_core::{
     },
     server::ShutdownWatch,
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -73,7 +74,7 @@ impl Edge {
         address: SocketAddr,
         place: Place,
     ) {
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = prepare(&stream) {
             debug!(%address, %error, "the connection is gone already");
             return;
         }
@@ -110,6 +111,17 @@ impl Edge {
             connection.http1(stream).await;
         }
     }
+}
+
+/// Small answers leave at once, and a client that vanished without a word is noticed even while a stream of
+/// events has nothing to say.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 impl Connection {
@@ -150,9 +162,9 @@ impl Connection {
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
                     debug!(address = %self.address, %error, "not a request");
-                    return bridge::refuse_header(self, session, unreadable(&error)).await;
+                    return bridge::refuse(self, session, unreadable(&error)).await;
                 }
-                Err(_) => return bridge::refuse_header(self, session, Refusal::TooSlow).await,
+                Err(_) => return bridge::refuse(self, session, Refusal::TooSlow).await,
             }
             let Some(reusable) = bridge::exchange(self, session).await else {
                 return;
@@ -193,7 +205,7 @@ impl Connection {
                     count => left = left.saturating_sub(count),
                 }
             }
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         };
         // Whether the client hears the refusal is its own affair.
         let _ = timeout(LINGER_TIME, ending).await;

@@ -11,11 +11,9 @@
 //! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin. Everything else
 //! is pages for people, which no foreign script may read.
 
-use std::net::SocketAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
-use serde_json::json;
 
+use super::refusal::Refusal;
 use crate::{
     body::{self, Response},
     config::Config,
@@ -84,8 +82,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `bound` is the address the edge listens on, whose port loopback names may carry as well.
-    pub fn new(config: &Config, bound: SocketAddr) -> Self {
+    /// The rules for this configuration. Loopback names may carry the public port or the one listened on.
+    pub fn new(config: &Config) -> Self {
         let public = &config.public_url;
         let default_port = if public.is_https() { 443 } else { 80 };
         let public_port = public
@@ -98,7 +96,7 @@ impl Guard {
         let hosts = if loopback {
             LOOPBACK_NAMES
                 .iter()
-                .map(|name| ((*name).to_owned(), vec![public_port, bound.port()]))
+                .map(|name| ((*name).to_owned(), vec![public_port, config.listen.port()]))
                 .collect()
         } else {
             // Behind a proxy or a port mapping, Host may come without the public port.
@@ -129,10 +127,7 @@ impl Guard {
         if named.is_some_and(|named| self.is_ours(named)) {
             return Ok(());
         }
-        Err(refusal(
-            "host_not_allowed",
-            "This server does not go by that name. Use the address it was announced with.",
-        ))
+        Err(Box::new(Refusal::Host.response()))
     }
 
     fn is_ours(&self, authority: &str) -> bool {
@@ -158,10 +153,7 @@ impl Guard {
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
             (Some(origin), None) if self.allows(origin) => Ok(()),
-            _ => Err(refusal(
-                "origin_not_allowed",
-                "Pages of this origin may not call the MCP endpoint. Ask the operator to allow the origin.",
-            )),
+            _ => Err(Box::new(Refusal::Origin.response())),
         }
     }
 
@@ -202,32 +194,21 @@ impl Guard {
     }
 
     /// Lets scripts of the asking `origin` read an answer, where the path is for them. Error answers need it
-    /// just as well: a client reads the challenge of a 401.
+    /// just as well: a client reads the challenge of a 401. What is for everybody says so also when nobody asks,
+    /// so that a cached copy serves scripts too.
     pub fn share(&self, reach: Reach, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
-        let Some(origin) = origin else { return };
-        match reach {
-            Reach::Open => {
+        match (reach, origin) {
+            (Reach::Open, _) => {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
             }
-            Reach::Mcp if self.allows(origin) => {
+            (Reach::Mcp, Some(origin)) if self.allows(origin) => {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 answer.append(header::VARY, HeaderValue::from_static("Origin"));
             }
-            Reach::Mcp | Reach::Own => return,
+            (Reach::Mcp | Reach::Own, _) => return,
         }
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
     }
-}
-
-fn refusal(error: &str, description: &str) -> Box<Response> {
-    let text = json!({ "error": error, "error_description": description }).to_string();
-    let mut response = Response::new(body::full(text));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    Box::new(response)
 }
 
 #[cfg(test)]
@@ -238,9 +219,10 @@ mod tests {
         let config = Config {
             public_url: PublicUrl::parse(public_url).unwrap(),
             allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            listen: "127.0.0.1:8111".parse().unwrap(),
             ..crate::edge::tests::config()
         };
-        Guard::new(&config, "127.0.0.1:8111".parse().unwrap())
+        Guard::new(&config)
     }
 
     fn host(guard: &Guard, host: &str) -> bool {
@@ -433,7 +415,13 @@ mod tests {
 
         let mut page = HeaderMap::new();
         guard.share(Reach::Own, Some(&asking), &mut page);
-        guard.share(Reach::Open, None, &mut page);
+        guard.share(Reach::Mcp, None, &mut page);
+        let foreign = HeaderValue::from_static("http://evil.example");
+        guard.share(Reach::Mcp, Some(&foreign), &mut page);
         assert!(page.is_empty());
+
+        let mut metadata = HeaderMap::new();
+        guard.share(Reach::Open, None, &mut metadata);
+        assert_eq!(metadata[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     }
 }

@@ -13,6 +13,10 @@ pub(super) enum Refusal {
     Malformed,
     /// Plain HTTP from somewhere it is not served to.
     PlainHttp,
+    /// A name that is not ours; DNS rebinding.
+    Host,
+    /// A page that may not call the MCP endpoint; MCP 2025-11-25, transports, security warning.
+    Origin,
     /// CONNECT, which only proxies serve.
     Method,
     /// RFC 9110 section 15.5.9.
@@ -33,7 +37,7 @@ impl Refusal {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Refusal::Malformed => StatusCode::BAD_REQUEST,
-            Refusal::PlainHttp => StatusCode::FORBIDDEN,
+            Refusal::PlainHttp | Refusal::Host | Refusal::Origin => StatusCode::FORBIDDEN,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -48,6 +52,14 @@ impl Refusal {
         match self {
             Refusal::Malformed => ("bad_request", "This is not a well-formed HTTP request."),
             Refusal::PlainHttp => ("https_required", "Use https to reach this server."),
+            Refusal::Host => (
+                "host_not_allowed",
+                "This server does not go by that name. Use the address it was announced with.",
+            ),
+            Refusal::Origin => (
+                "origin_not_allowed",
+                "Pages of this origin may not call the MCP endpoint. Ask the operator to allow the origin.",
+            ),
             Refusal::Method => ("method_not_allowed", "This server is not a proxy."),
             Refusal::TooSlow => (
                 "request_timeout",

@@ -27,7 +27,6 @@ const READ_AHEAD: usize = 64 << 10;
 pub(super) struct Upload {
     sender: Option<mpsc::Sender<Result<Bytes, BodyError>>>,
     received: usize,
-    limit: usize,
     limits: Limits,
     deadline: Instant,
     continue_awaited: bool,
@@ -53,7 +52,6 @@ impl Upload {
         Self {
             sender: None,
             received: 0,
-            limit: limits.body_bytes,
             limits: *limits,
             deadline,
             continue_awaited: false,
@@ -130,7 +128,7 @@ impl Upload {
             Ok(Ok(None)) => Ok(None),
             Ok(Ok(Some(chunk))) => {
                 self.received += chunk.len();
-                if self.received > self.limit {
+                if self.received > self.limits.body_bytes {
                     return Err(Stop::Refused(Refusal::BodyTooLarge));
                 }
                 Ok(Some(chunk))

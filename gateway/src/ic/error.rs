@@ -46,10 +46,12 @@ impl IcError {
         }
     }
 
-    /// What an HTTP status that is no success means.
+    /// What an HTTP status that is no success means for a request that changes something.
     pub(super) fn of_status(status: u16, body: &[u8]) -> IcError {
         match status {
-            429 | 502..=504 => IcError::Busy,
+            429 | 503 => IcError::Busy,
+            // A gateway that failed or gave up waiting may have delivered the request.
+            500.. => IcError::AnswerLost,
             _ => IcError::Refused(status, String::from_utf8_lossy(body).into_owned()),
         }
     }
@@ -61,6 +63,7 @@ impl From<RejectResponse> for IcError {
     }
 }
 
+/// The agent library is only used for queries here.
 impl From<AgentError> for IcError {
     fn from(error: AgentError) -> Self {
         match error {
@@ -69,7 +72,9 @@ impl From<AgentError> for IcError {
             AgentError::TransportError(_) | AgentError::TimeoutWaitingForResponse() => {
                 IcError::Unreachable
             }
-            AgentError::HttpError(payload) => IcError::of_status(payload.status, &payload.content),
+            AgentError::HttpError(payload) => {
+                IcError::of_status(payload.status, &payload.content).of_a_read()
+            }
             AgentError::CertificateVerificationFailed()
             | AgentError::QuerySignatureVerificationFailed
             | AgentError::CertificateNotAuthorized()

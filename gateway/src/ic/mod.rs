@@ -6,17 +6,19 @@ mod certificate;
 mod error;
 pub mod interfaces;
 mod reject;
+mod subnet_keys;
 
 use std::{future::Future, time::Duration};
 
-use ic_agent::{Agent, agent::EnvelopeContent};
-use ic_transport_types::{Envelope, RejectResponse, TransportCallResponse};
-use tokio::time::{Instant, sleep, timeout};
+use ic_agent::{Agent, AgentError, agent::EnvelopeContent};
+use ic_transport_types::{Envelope, ReadStateResponse, TransportCallResponse};
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use self::{
     boundary::{Boundary, Endpoint},
     certificate::{Certified, Status, Verifier},
+    subnet_keys::SubnetKeys,
 };
 
 pub use canister::{CanisterId, CanisterIdError};
@@ -60,6 +62,7 @@ pub struct Ic {
     agent: Agent,
     boundary: Boundary,
     verifier: Verifier,
+    keys: SubnetKeys,
 }
 
 impl Ic {
@@ -83,8 +86,14 @@ impl Ic {
         Ok(Ic {
             boundary: Boundary::new(http, url.clone()),
             verifier: Verifier::new(agent.clone()),
+            keys: SubnetKeys::new(agent.clone()),
             agent,
         })
+    }
+
+    /// Prepares for a query of a canister: fetches what its answer will be verified with. Does not wait.
+    pub fn expect_query(&self, canister: CanisterId) {
+        self.keys.warm(canister);
     }
 
     /// An anonymous query; the answer's node signature is verified.
@@ -92,9 +101,13 @@ impl Ic {
     /// # Errors
     /// See [`IcError`].
     pub async fn query_anonymous(&self, call: Call) -> Result<Vec<u8>, IcError> {
-        let canister = call.canister.principal();
-        let query = self.agent.query(&canister, call.method).with_arg(call.arg);
-        within(QUERY_DEADLINE, async { Ok(query.call().await?) }).await
+        let agent = self.agent.clone();
+        let canister = call.canister;
+        let query = async move {
+            let query = agent.query(&canister.principal(), call.method);
+            within(QUERY_DEADLINE, query.with_arg(call.arg).call()).await
+        };
+        self.keys.with(canister, query).await
     }
 
     /// A query that was signed elsewhere; the answer's node signature is verified.
@@ -106,8 +119,12 @@ impl Ic {
         canister: CanisterId,
         envelope: Vec<u8>,
     ) -> Result<Vec<u8>, IcError> {
-        let query = self.agent.query_signed(canister.principal(), envelope);
-        within(QUERY_DEADLINE, async { Ok(query.await?) }).await
+        let agent = self.agent.clone();
+        let query = async move {
+            let query = agent.query_signed(canister.principal(), envelope);
+            within(QUERY_DEADLINE, query).await
+        };
+        self.keys.with(canister, query).await
     }
 
     /// An anonymous update call, waited for.
@@ -223,7 +240,7 @@ impl Ic {
             .await
             .map_err(IcError::of_a_read)?
             .ok_or_else(|| IcError::Unexpected("an empty answer to read_state".to_owned()))?;
-        let response: ic_transport_types::ReadStateResponse = serde_cbor::from_slice(&answer)
+        let response: ReadStateResponse = serde_cbor::from_slice(&answer)
             .map_err(|error| IcError::Unexpected(error.to_string()))?;
         self.verifier.verify(response.certificate, canister).await
     }
@@ -239,8 +256,7 @@ impl Ic {
             sender: candid::Principal::anonymous(),
             paths: vec![path.into_iter().map(Into::into).collect()],
         };
-        let deadline = Instant::now() + QUERY_DEADLINE;
-        tokio::time::timeout_at(deadline, self.read_state(canister, unsigned(content)))
+        timeout(QUERY_DEADLINE, self.read_state(canister, unsigned(content)))
             .await
             .unwrap_or(Err(IcError::Unreachable))
     }
@@ -249,7 +265,7 @@ impl Ic {
 fn finished(status: Status) -> Result<Option<Vec<u8>>, IcError> {
     match status {
         Status::Replied(reply) => Ok(Some(reply)),
-        Status::Rejected(reject) => Err(RejectResponse::into(reject)),
+        Status::Rejected(reject) => Err(IcError::Rejected(reject)),
         Status::Pending | Status::Done => Ok(None),
     }
 }
@@ -275,9 +291,10 @@ fn expiry() -> u64 {
 
 async fn within<T>(
     deadline: Duration,
-    work: impl Future<Output = Result<T, IcError>>,
+    work: impl Future<Output = Result<T, AgentError>>,
 ) -> Result<T, IcError> {
-    timeout(deadline, work)
-        .await
-        .unwrap_or(Err(IcError::Unreachable))
+    match timeout(deadline, work).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(IcError::Unreachable),
+    }
 }

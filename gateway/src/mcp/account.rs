@@ -43,9 +43,7 @@ pub(super) fn selector(
 }
 
 /// A name, `#` and a number, or a number; none for the default account.
-pub(super) fn named(
-    arguments: &mut Arguments,
-) -> Result<Option<account_selector::Account>, Failure> {
+fn named(arguments: &mut Arguments) -> Result<Option<account_selector::Account>, Failure> {
     let wrong = || {
         Failure::argument(
             "account",

@@ -3,24 +3,15 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use icgate_proto::{
-    SignerError,
-    v1::{
-        AccountSelector, GetPrincipalRequest, SignQueryRequest, SignReadStateRequest,
-        SignUpdateRequest, SignedRequest, sign_stream_request::Call as ToSign,
-    },
-};
-use moka::future::Cache;
+use icgate_proto::v1::{AccountSelector, GetPrincipalRequest};
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{
-    account::{account_schema, domain, domain_schema, named},
+    account::{account_schema, domain, domain_schema, selector},
     arguments::Arguments,
     catalog::{Output, Tools, schema},
     failure::{Failure, of_signer},
-    identity::principal_text,
 };
 use crate::{
     candid::{
@@ -31,7 +22,7 @@ use crate::{
     },
     connection::{AccessLevel, Authorized},
     ic::{
-        Call, CanisterId, IcError, RejectKind, SignedUpdate,
+        CanisterId, IcError,
         interfaces::{Known, Published},
     },
     scope::Scope,
@@ -39,8 +30,6 @@ use crate::{
 
 /// Longest method name, in bytes.
 const MAX_METHOD: usize = 256;
-/// Longest message of a canister that is passed on, in characters.
-const MAX_MESSAGE: usize = 2_000;
 
 pub(super) fn call_canister_tool() -> Tool {
     Tool::new(
@@ -154,24 +143,20 @@ fn present(reply: decode::Reply, sender: String, note: Option<&'static str>) -> 
              fewer items, a later start, or a single field.",
         );
     }
-    output_note(&mut output, note);
-    output
-}
-
-fn output_note(output: &mut Output, note: Option<&'static str>) {
     if let Some(note) = note {
         output.note(note);
     }
+    output
 }
 
 /// What was asked for, understood.
-struct Order {
-    canister: CanisterId,
-    method: String,
+pub(super) struct Order {
+    pub(super) canister: CanisterId,
+    pub(super) method: String,
     args: String,
-    is_query: bool,
+    pub(super) is_query: bool,
     /// Whom to act as; none is nobody.
-    account: Option<AccountSelector>,
+    pub(super) account: Option<AccountSelector>,
     candid: Option<String>,
 }
 
@@ -196,11 +181,11 @@ impl Order {
             .filter(|args| !args.trim().is_empty());
         let is_query = arguments.flag("is_query", false)?;
         let account = match domain(&mut arguments, dev)? {
-            Some(domain) => Some(AccountSelector {
-                origin: domain.as_str().to_owned(),
-                account: named(&mut arguments)?,
-            }),
-            None if named(&mut arguments)?.is_some() => {
+            Some(domain) => Some(selector(&mut arguments, &domain)?),
+            None if arguments
+                .take("account")
+                .is_some_and(|account| !account.is_null()) =>
+            {
                 return Err(Failure::argument(
                     "account",
                     "needs the argument `domain` beside it",
@@ -231,6 +216,7 @@ impl Order {
     ) -> Result<Found, Failure> {
         let known = match &self.account {
             Some(account) if !tools.interfaces.has(self.canister) => {
+                self.expect_query(tools);
                 let warm_up = tools.signer.get_principal(GetPrincipalRequest {
                     connection: Some(authorized.to_wire()),
                     account: Some(account.clone()),
@@ -241,7 +227,10 @@ impl Order {
                 }
                 known
             }
-            _ => tools.interfaces.get(self.canister).await,
+            _ => {
+                self.expect_query(tools);
+                tools.interfaces.get(self.canister).await
+            }
         };
         // Sending arguments of guessed types is worse than trying again in a moment.
         let known = known.map_err(|error| Failure::ic(&error))?;
@@ -251,6 +240,12 @@ impl Order {
             return Err(Failure::ic(&IcError::Refused(400, text.clone())));
         }
         self.choose(tools, &known).await
+    }
+
+    fn expect_query(&self, tools: &Tools) {
+        if self.is_query {
+            tools.ic.expect_query(self.canister);
+        }
     }
 
     async fn choose(&self, tools: &Tools, known: &Known) -> Result<Found, Failure> {
@@ -312,101 +307,6 @@ impl Order {
         }
     }
 
-    async fn send(
-        &self,
-        tools: &Tools,
-        authorized: &Authorized,
-        arg: Vec<u8>,
-    ) -> Result<(Vec<u8>, String), NotAnswered> {
-        let Some(account) = &self.account else {
-            let call = Call {
-                canister: self.canister,
-                method: self.method.clone(),
-                arg,
-            };
-            let reply = if self.is_query {
-                tools.ic.query_anonymous(call).await?
-            } else {
-                tools.ic.update_anonymous(call).await?
-            };
-            return Ok((reply, candid::Principal::anonymous().to_text()));
-        };
-        let to_sign = self.to_sign(authorized, account.clone(), arg);
-        let signed = match tools.signer.sign(to_sign).await {
-            Ok(signed) => signed,
-            Err(error) => return Err(signer_failure(error, tools, authorized).await),
-        };
-        let sender = principal_text(&signed.sender)?;
-        let reply = if self.is_query {
-            tools
-                .ic
-                .query_signed(self.canister, signed.envelope)
-                .await?
-        } else {
-            self.submit(tools, authorized, account, signed).await?
-        };
-        Ok((reply, sender))
-    }
-
-    fn to_sign(&self, authorized: &Authorized, account: AccountSelector, arg: Vec<u8>) -> ToSign {
-        let connection = Some(authorized.to_wire());
-        let account = Some(account);
-        let canister_id = self.canister.principal().as_slice().to_vec();
-        let method = self.method.clone();
-        if self.is_query {
-            return ToSign::Query(SignQueryRequest {
-                connection,
-                account,
-                canister_id,
-                method,
-                arg,
-                ingress_expiry_ns: 0,
-            });
-        }
-        ToSign::Update(SignUpdateRequest {
-            connection,
-            account,
-            canister_id,
-            method,
-            arg,
-            ingress_expiry_ns: 0,
-            nonce: nonce(),
-            approval: None,
-        })
-    }
-
-    async fn submit(
-        &self,
-        tools: &Tools,
-        authorized: &Authorized,
-        account: &AccountSelector,
-        signed: SignedRequest,
-    ) -> Result<Vec<u8>, NotAnswered> {
-        let ask = ToSign::ReadState(SignReadStateRequest {
-            connection: Some(authorized.to_wire()),
-            account: Some(account.clone()),
-            request_id: signed.request_id.clone(),
-            ingress_expiry_ns: 0,
-        });
-        let status = async {
-            let signed = tools.signer.sign(ask).await;
-            signed
-                .map(|signed| signed.envelope)
-                .inspect_err(
-                    |error| tracing::warn!(%error, "the status of a call could not be asked for"),
-                )
-                .ok()
-        };
-        let update = SignedUpdate {
-            envelope: signed.envelope,
-            request_id: signed.request_id,
-        };
-        Ok(tools
-            .ic
-            .update_signed(self.canister, update, status)
-            .await?)
-    }
-
     fn not_encoded(&self, error: &EncodeError, interface: Option<&Interface>) -> Failure {
         let mut message = format!("{error} Nothing was sent.");
         if let Some(hint) = self.unlisted(interface) {
@@ -414,161 +314,5 @@ impl Order {
             message.push_str(&hint);
         }
         Failure::new("BAD_ARGS", message)
-    }
-
-    fn not_answered(&self, error: NotAnswered, interface: Option<&Interface>) -> Failure {
-        let error = match error {
-            NotAnswered::Failure(failure) => return failure,
-            NotAnswered::Ic(IcError::Rejected(reject)) => reject,
-            NotAnswered::Ic(error) => {
-                tracing::info!(canister = %self.canister, %error, "a call has no reply");
-                return Failure::ic(&error);
-            }
-        };
-        let (name, canister) = (&self.method, self.canister);
-        let said = shorten(&error.reject_message, MAX_MESSAGE);
-        match RejectKind::from(&error) {
-            RejectKind::CanisterUnknown => Failure::new(
-                "CANISTER_UNKNOWN",
-                format!("There is no canister {canister}. Check the id."),
-            ),
-            RejectKind::CanisterEmpty => Failure::new(
-                "CANISTER_EMPTY",
-                format!("The canister {canister} has no code installed, so it has no methods."),
-            ),
-            RejectKind::MethodUnknown => {
-                Failure::new("METHOD_UNKNOWN", self.method_unknown(interface))
-            }
-            RejectKind::Trapped => Failure::new(
-                "TRAPPED",
-                format!(
-                    "The canister failed while it ran `{name}`, and nothing it did in this call was kept. It said: {said}"
-                ),
-            ),
-            RejectKind::Stopped => Failure::new(
-                "STOPPED",
-                format!(
-                    "The canister {canister} is stopped, so it answers nothing until its controller starts it."
-                ),
-            ),
-            RejectKind::OutOfCycles => Failure::new(
-                "OUT_OF_CYCLES",
-                format!(
-                    "The canister {canister} is out of cycles. Somebody has to top it up before it can answer."
-                ),
-            ),
-            RejectKind::Refused => Failure::new(
-                "REFUSED",
-                format!("The canister refused the call. It said: {said}"),
-            ),
-            RejectKind::Transient => Failure::new(
-                "IC_BUSY",
-                format!(
-                    "The network could not carry the call out at the moment. Try again in a few seconds. It said: {said}"
-                ),
-            ),
-            RejectKind::Other => Failure::new("REJECTED", format!("The call was rejected: {said}")),
-        }
-    }
-
-    fn method_unknown(&self, interface: Option<&Interface>) -> String {
-        const LISTED: usize = 30;
-        let (name, canister) = (&self.method, self.canister);
-        let kind = if self.is_query { "query" } else { "update" };
-        let Some(interface) = interface else {
-            return format!(
-                "The canister {canister} has no {kind} method `{}`. Check the name.",
-                shorten(name, 100)
-            );
-        };
-        if let Some(hint) = self.unlisted(Some(interface)) {
-            return format!(
-                "The canister {canister} has no {kind} method `{}`. {hint}",
-                shorten(name, 100)
-            );
-        }
-        let methods: Vec<&str> = interface.method_names().take(LISTED).collect();
-        format!(
-            "The canister {canister} has no {kind} method `{name}` although its interface lists one; it lists: {}.",
-            shorten(&methods.join(", "), 1_000)
-        )
-    }
-
-    /// A hint when the interface does not list the method.
-    fn unlisted(&self, interface: Option<&Interface>) -> Option<String> {
-        const LISTED: usize = 30;
-        let interface = interface?;
-        if interface.method(&self.method).is_some() {
-            return None;
-        }
-        Some(match interface.nearest(&self.method) {
-            Some(nearest) => format!(
-                "Its interface does not list that method; did you mean `{}`?",
-                shorten(nearest, 100)
-            ),
-            None => {
-                let methods: Vec<&str> = interface.method_names().take(LISTED).collect();
-                format!(
-                    "Its interface does not list that method. It lists: {}.",
-                    shorten(&methods.join(", "), 1_000)
-                )
-            }
-        })
-    }
-}
-
-/// Why there is no reply.
-enum NotAnswered {
-    Ic(IcError),
-    Failure(Failure),
-}
-
-impl From<IcError> for NotAnswered {
-    fn from(error: IcError) -> Self {
-        NotAnswered::Ic(error)
-    }
-}
-
-impl From<Failure> for NotAnswered {
-    fn from(failure: Failure) -> Self {
-        NotAnswered::Failure(failure)
-    }
-}
-
-async fn signer_failure(error: SignerError, tools: &Tools, authorized: &Authorized) -> NotAnswered {
-    NotAnswered::Failure(of_signer(error, authorized, &tools.ended).await)
-}
-
-/// Makes equal calls distinct. Without randomness the call goes without one, which only merges repetitions within
-/// the same instant.
-fn nonce() -> Vec<u8> {
-    let mut nonce = [0; 16];
-    match getrandom::fill(&mut nonce) {
-        Ok(()) => nonce.to_vec(),
-        Err(_) => Vec::new(),
-    }
-}
-
-/// Interfaces that agents passed, by the hash of their text.
-pub(super) struct PassedInterfaces(Cache<[u8; 32], Arc<Interface>>);
-
-impl PassedInterfaces {
-    pub(super) fn new() -> Self {
-        let capacity = 16 << 20;
-        let cache = Cache::builder()
-            .max_capacity(capacity)
-            .weigher(|_, interface: &Arc<Interface>| {
-                u32::try_from(interface.text().len() * 4).unwrap_or(u32::MAX)
-            })
-            .build();
-        Self(cache)
-    }
-
-    async fn get(&self, text: &str) -> Result<Arc<Interface>, InterfaceError> {
-        let read = async { Ok(Arc::new(Interface::parse(text.into()).await?)) };
-        self.0
-            .try_get_with(Sha256::digest(text).into(), read)
-            .await
-            .map_err(|error: Arc<InterfaceError>| InterfaceError::clone(&error))
     }
 }

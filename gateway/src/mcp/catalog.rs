@@ -7,7 +7,9 @@ use icgate_proto::SignerClient;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
-use super::{arguments::Arguments, call, failure::Failure, identity, interface};
+use super::{
+    arguments::Arguments, call, failure::Failure, identity, interface, passed::PassedInterfaces,
+};
 use crate::{
     connection::{Authorized, ConnectionEnd},
     ic::{Ic, interfaces::Interfaces},
@@ -19,7 +21,7 @@ pub(super) struct Tools {
     pub(super) ic: Arc<Ic>,
     pub(super) interfaces: Interfaces,
     /// Interfaces that callers pass, parsed.
-    pub(super) passed: call::PassedInterfaces,
+    pub(super) passed: PassedInterfaces,
     pub(super) signer: SignerClient,
     pub(super) ended: Arc<dyn ConnectionEnd>,
     /// Whether loopback and plain-http domains may be named.

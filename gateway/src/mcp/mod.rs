@@ -8,10 +8,13 @@ mod failure;
 mod identity;
 mod interface;
 mod origin;
+mod passed;
 mod server;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod unanswered;
 
 use std::sync::Arc;
 
@@ -24,6 +27,7 @@ use rmcp::transport::streamable_http_server::{
 
 use self::{
     catalog::{Catalog, Tools},
+    passed::PassedInterfaces,
     server::Server,
 };
 use crate::{
@@ -66,7 +70,7 @@ impl Mcp {
     fn over(ic: Arc<Ic>, signer: SignerClient, ended: Arc<dyn ConnectionEnd>, dev: bool) -> Mcp {
         let server = Server::new(Catalog::new(Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
-            passed: call::PassedInterfaces::new(),
+            passed: PassedInterfaces::new(),
             ic,
             signer,
             ended,

@@ -2,6 +2,9 @@
 
 use url::{Host, Url};
 
+/// Longest text, in bytes; a host name has at most 253 characters.
+const MAX_LENGTH: usize = 512;
+
 /// An app's origin as an agent names it: scheme, host and port, nothing else. Internet Identity derives the user's
 /// principal from it, so a stray path or port would silently make another person; the signer canonicalises it
 /// further.
@@ -13,6 +16,8 @@ pub(super) struct TargetOrigin(String);
 pub(super) enum OriginError {
     #[error("is empty; give the app's address, like https://oisy.com")]
     Empty,
+    #[error("is too long for an app's address")]
+    Length,
     #[error("has control characters or spaces in it")]
     Characters,
     #[error("must be an https address, like https://oisy.com")]
@@ -32,6 +37,9 @@ impl TargetOrigin {
         let text = text.trim();
         if text.is_empty() {
             return Err(OriginError::Empty);
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(OriginError::Length);
         }
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(OriginError::Characters);

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use icgate_proto::{
     },
 };
 use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
 use super::Mcp;
@@ -108,8 +110,18 @@ struct Bench {
     ended: Arc<Ended>,
 }
 
+/// Nothing listens on the port of a listener that is gone.
 async fn bench() -> Bench {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    bench_with(nowhere).await
+}
+
+async fn bench_with(ic: SocketAddr) -> Bench {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(
         Grpc::builder()
@@ -117,13 +129,7 @@ async fn bench() -> Bench {
             .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener)),
     );
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
-    // Nothing listens on the port of a listener that is gone.
-    let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let ic = Ic::new(&format!("http://{nowhere}").parse().unwrap(), None).unwrap();
+    let ic = Ic::new(&format!("http://{ic}").parse().unwrap(), None).unwrap();
     let ended = Arc::new(Ended::default());
     let signer = SignerClient::over(channel.connect_lazy());
     Bench {
@@ -146,11 +152,6 @@ fn authorized(scopes: &[Scope], access_level: AccessLevel) -> Authorized {
 
 fn everything() -> Authorized {
     authorized(&Scope::ALL, AccessLevel::All)
-}
-
-fn post(body: impl Into<bytes::Bytes>) -> http::request::Builder {
-    let _ = body;
-    http::Request::post("/mcp")
 }
 
 fn request(body: &Value) -> body::Request {
@@ -496,7 +497,7 @@ async fn what_is_not_a_message_gets_the_error_its_standard_names() {
         .await
     };
     let raw = |body: &str| {
-        post(body.to_owned())
+        http::Request::post("/mcp")
             .header("host", "gate.example")
             .header("content-type", "application/json; charset=utf-8")
             .body(body::full(body.to_owned()))
@@ -544,4 +545,21 @@ async fn what_is_not_a_message_gets_the_error_its_standard_names() {
         .handle(InstanceName::Prod, everything(), raw("{}"))
         .await;
     assert_eq!(foreign.status().as_u16(), 403);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_its_call_with_it() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let bench = bench_with(silent.local_addr().unwrap()).await;
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "call_canister",
+        "arguments": { "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "m" } } });
+    let client = tokio::spawn(async move { bench.send(everything(), call).await });
+    let (mut asked, _) = silent.accept().await.unwrap();
+    let mut request = [0; 1024];
+    assert!(asked.read(&mut request).await.unwrap() > 0);
+    client.abort();
+    let gone = async { while asked.read(&mut request).await.is_ok_and(|read| read > 0) {} };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("the request to the network ends");
 }

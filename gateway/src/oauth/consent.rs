@@ -37,7 +37,7 @@ impl Server {
             return see_other(&canonical);
         }
         match self.checked(instance, query).await {
-            Ok(request) => Ok(page(instance, headers, query, &request, None)),
+            Ok(request) => Ok(self.page(instance, headers, query, &request, None)),
             Err(Rejected::Here(refusal)) => Err(refusal),
             Err(Rejected::There(to, refusal)) => {
                 see_other(&to.with_error(refusal.code, refusal.description))
@@ -88,9 +88,46 @@ impl Server {
             .intersection(request.offered);
         if ticked.is_empty() {
             let problem = Some("Tick at least one thing it may do, or deny.");
-            return Ok(page(instance, headers, query, &request, problem));
+            return Ok(self.page(instance, headers, query, &request, problem));
         }
         connect::begin(self, instance, request, ticked).await
+    }
+
+    fn page(
+        &self,
+        instance: &Instance,
+        headers: &HeaderMap,
+        query: &str,
+        request: &AuthorizationRequest,
+        problem: Option<&'static str>,
+    ) -> Response {
+        let cookie = Cookie::browser(instance);
+        let known = cookie.read(headers).filter(|value| value.len() == 43);
+        let browser = known.map_or_else(|| URL_SAFE_NO_PAD.encode(random::<32>()), str::to_owned);
+        let mut response = pages::consent(&pages::Consent {
+            instance,
+            client_name: request.client.name.as_deref(),
+            redirect_host: request.redirect.host(),
+            local: request.redirect.is_local(),
+            shared_identity: self.instances[0].ii_canister == self.instances[1].ii_canister,
+            offered: request.offered,
+            ticked: request
+                .offered
+                .iter()
+                .filter(|scope| authorization::preselected(*scope))
+                .collect(),
+            query,
+            csrf: csrf(&browser, instance, query),
+            deny: request
+                .answer_to
+                .with_error(Code::AccessDenied, "The person denied the request."),
+            problem,
+        });
+        response.headers_mut().append(
+            header::SET_COOKIE,
+            cookie.set(&browser, BROWSER_COOKIE_SECONDS),
+        );
+        response
     }
 
     async fn checked(
@@ -102,41 +139,6 @@ impl Server {
         let client = self.store.client(&client_id).await.map_err(Refusal::from)?;
         authorization::check(query, client, &self.allowed, instance)
     }
-}
-
-fn page(
-    instance: &Instance,
-    headers: &HeaderMap,
-    query: &str,
-    request: &AuthorizationRequest,
-    problem: Option<&'static str>,
-) -> Response {
-    let cookie = Cookie::browser(instance);
-    let known = cookie.read(headers).filter(|value| value.len() == 43);
-    let browser = known.map_or_else(|| URL_SAFE_NO_PAD.encode(random::<32>()), str::to_owned);
-    let mut response = pages::consent(&pages::Consent {
-        instance,
-        client_name: request.client.name.as_deref(),
-        redirect_host: request.redirect.host(),
-        local: request.redirect.is_local(),
-        offered: request.offered,
-        ticked: request
-            .offered
-            .iter()
-            .filter(|scope| authorization::preselected(*scope))
-            .collect(),
-        query,
-        csrf: csrf(&browser, instance, query),
-        deny: request
-            .answer_to
-            .with_error(Code::AccessDenied, "The person denied the request."),
-        problem,
-    });
-    response.headers_mut().append(
-        header::SET_COOKIE,
-        cookie.set(&browser, BROWSER_COOKIE_SECONDS),
-    );
-    response
 }
 
 /// Binds a consent form to the browser that loaded it and to the request it shows. Derived from the browser's own

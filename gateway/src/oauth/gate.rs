@@ -23,12 +23,12 @@ use super::{
 };
 use crate::{
     body::Response,
-    connection::{Authorized, ConnectionId},
-    instance::Instance,
+    connection::{AccessLevel, Authorized, ConnectionId},
+    instance::{Instance, InstanceName},
     pages,
     scope::{Scope, Scopes},
     store::{
-        Digest, Moment,
+        Digest, Moment, StoreError,
         records::{CredentialKind, Family},
     },
 };
@@ -49,11 +49,11 @@ pub(crate) struct Gate {
 
 #[derive(Debug)]
 struct Verified {
-    family_of: ConnectionId,
-    instance: crate::instance::InstanceName,
+    connection: ConnectionId,
+    instance: InstanceName,
     expires_at: Moment,
     scopes: Scopes,
-    access_level: crate::connection::AccessLevel,
+    access_level: AccessLevel,
     connection_expires_at: Moment,
     client_name: Option<Arc<str>>,
 }
@@ -107,6 +107,14 @@ enum Denied {
     Failed(Refusal),
 }
 
+/// What a request that is challenged came with. Only who presented a token is told of an error (RFC 6750
+/// section 3.1).
+#[derive(Clone, Copy)]
+enum Presented {
+    Nothing,
+    BadToken,
+}
+
 impl Server {
     /// Lets a request through or answers it with a challenge.
     pub(super) async fn authenticate(
@@ -114,11 +122,13 @@ impl Server {
         instance: &Instance,
         headers: &HeaderMap,
     ) -> Result<Authorized, Response> {
-        match self.verify(instance, headers).await {
-            Ok(authorized) => Ok(authorized),
-            Err(Denied::Failed(refusal)) => Err(refusal.into_json()),
-            Err(denied) => Err(challenge(instance, headers, &denied)),
-        }
+        self.verify(instance, headers)
+            .await
+            .map_err(|denied| match denied {
+                Denied::Missing => challenge(instance, headers, Presented::Nothing),
+                Denied::Invalid => challenge(instance, headers, Presented::BadToken),
+                Denied::Failed(refusal) => refusal.into_json(),
+            })
     }
 
     async fn verify(&self, instance: &Instance, headers: &HeaderMap) -> Result<Authorized, Denied> {
@@ -134,7 +144,7 @@ impl Server {
         }
         Ok(Authorized {
             instance: instance.name,
-            connection: verified.family_of.clone(),
+            connection: verified.connection.clone(),
             secret: token.secret(),
             scopes: verified.scopes,
             access_level: verified.access_level,
@@ -167,9 +177,9 @@ impl Server {
             access_level: connection.access_level,
             connection_expires_at: connection.expires_at,
             client_name: connection.client_name.map(Arc::from),
-            family_of: connection.id,
+            connection: connection.id,
         });
-        self.gate.note_use(&verified.family_of, now);
+        self.gate.note_use(&verified.connection, now);
         self.gate.verified.insert(hash, Arc::clone(&verified)).await;
         if self.gate.revocations.load(Ordering::SeqCst) != revocations {
             self.gate.verified.invalidate(&hash).await;
@@ -188,8 +198,8 @@ fn live_access(family: Option<Family>, now: Moment) -> Result<Family, Denied> {
         .ok_or(Denied::Invalid)
 }
 
-impl From<crate::store::StoreError> for Denied {
-    fn from(error: crate::store::StoreError) -> Self {
+impl From<StoreError> for Denied {
+    fn from(error: StoreError) -> Self {
         Denied::Failed(error.into())
     }
 }
@@ -214,15 +224,15 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
 }
 
 /// The challenge of RFC 6750 section 3 with the members of RFC 9728 section 5.1, and a body for whoever reads it.
-fn challenge(instance: &Instance, headers: &HeaderMap, denied: &Denied) -> Response {
+fn challenge(instance: &Instance, headers: &HeaderMap, presented: Presented) -> Response {
     let metadata = metadata::resource_address(instance, headers);
     let scopes: Scopes = Scope::ALL.into_iter().collect();
-    let (error, description) = match denied {
-        Denied::Missing => (
+    let (error, description) = match presented {
+        Presented::Nothing => (
             String::new(),
             "This address is for MCP clients. Add it to your AI app; the app will then ask you to sign in.",
         ),
-        Denied::Invalid | Denied::Failed(_) => {
+        Presented::BadToken => {
             let description = "The access token is unknown, expired or revoked. Refresh it, or connect again \
                                to sign in with Internet Identity.";
             (

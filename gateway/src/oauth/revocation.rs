@@ -7,6 +7,7 @@ use super::{
     answer::{Code, Refusal},
     credential::{Credential, Prefix},
     form::Form,
+    server::unknown_client,
 };
 use crate::{
     body::{self, Response},
@@ -31,7 +32,7 @@ impl Server {
         if let Some(client_id) = client_id
             && self.store.client(client_id).await?.is_none()
         {
-            return Err(super::unknown_client());
+            return Err(unknown_client());
         }
         // The hint of the standard is not needed: the token's prefix says what it is.
         let token = Credential::parse(Prefix::Access, text)

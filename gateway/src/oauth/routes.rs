@@ -70,20 +70,6 @@ impl Route {
             _ => None,
         }
     }
-
-    /// Whether scripts of any website may call it: the machine-readable endpoints, not the pages and what only
-    /// our own pages call.
-    pub(crate) const fn is_for_any_website(self) -> bool {
-        match self {
-            Route::Token(_)
-            | Route::Register(_)
-            | Route::Revoke(_)
-            | Route::ServerMetadata(_)
-            | Route::ResourceMetadata(_)
-            | Route::Callbacks => true,
-            Route::Info | Route::Authorize(_) | Route::Callback(_) | Route::Redeem(_) => false,
-        }
-    }
 }
 
 #[cfg(test)]

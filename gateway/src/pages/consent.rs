@@ -15,6 +15,8 @@ pub(crate) struct Consent<'a> {
     pub(crate) redirect_host: String,
     /// Whether the answer stays on the person's computer.
     pub(crate) local: bool,
+    /// Whether the other instance points at the same Internet Identity, so that the two share one grant.
+    pub(crate) shared_identity: bool,
     pub(crate) offered: Scopes,
     pub(crate) ticked: Scopes,
     /// The authorization request, carried through the form.
@@ -33,6 +35,7 @@ struct Page<'a> {
     client_name: &'a str,
     redirect_host: &'a str,
     local: bool,
+    shared_identity: bool,
     identity_host: String,
     action: String,
     query: &'a str,
@@ -57,6 +60,7 @@ pub(crate) fn consent(consent: &Consent<'_>) -> Response {
         client_name: consent.client_name.unwrap_or("an unnamed app"),
         redirect_host: &consent.redirect_host,
         local: consent.local,
+        shared_identity: consent.shared_identity,
         identity_host: identity_host(consent.instance),
         action: consent.instance.endpoint("oauth/authorize"),
         query: consent.query,

@@ -260,7 +260,7 @@ async fn ending_a_connection_tells_its_tokens_and_leaves_one_chore() {
         reason: EndReason::Revoked,
     };
     assert_eq!(
-        apply(&store, &[end.clone()], at(2)).await,
+        apply(&store, std::slice::from_ref(&end), at(2)).await,
         [Digest::of("t")]
     );
     // It ends once.

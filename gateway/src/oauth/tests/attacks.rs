@@ -31,6 +31,30 @@ async fn of_fifty_exchanges_of_one_code_one_pair_comes_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_is_single_use_across_processes() {
+    let house = House::open().await;
+    let twin = house.twin().await;
+    let client_id = house.register().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let answers = join_all((0..20).map(|turn| {
+        let process = if turn % 2 == 0 { &house } else { &twin };
+        process.exchange(Beta, &client_id, &code)
+    }))
+    .await;
+    let tokens: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| answer.json()["access_token"].to_string())
+        .collect();
+    assert_eq!(tokens.len(), 1);
+    // Slots of a pair that lost the race are given back: cookie, code and one pair remain until a token is used.
+    house
+        .present(Beta, &answers[0].json()["access_token"])
+        .await
+        .unwrap();
+    eventually("two slots", || house.signer.slots(ONLY) == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_refreshes_one_pair_comes_out() {
     let house = House::open().await;
     let (client_id, tokens) = house.connected(Beta).await;
@@ -147,6 +171,11 @@ async fn fixation_with_a_foreign_browser_is_refused() {
     house
         .leave(Beta, &mut victim, &client_id, &["ic:read"])
         .await;
+    let answer = house.redeem(Beta, &victim, &away.state, "good").await;
+    assert!(answer.error().contains("different browser"));
+    // Nor does a cookie of the right name with a value of the victim's own.
+    let mut victim = attacker.clone();
+    victim.spoil();
     let answer = house.redeem(Beta, &victim, &away.state, "good").await;
     assert!(answer.error().contains("different browser"));
     assert_eq!(house.signer.calls("complete"), 0);

@@ -95,6 +95,20 @@ async fn what_was_acknowledged_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let mut house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    house.killed().await;
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let renewed = house.refresh(Beta, &client_id, refresh).await;
+    assert_eq!(renewed.status, StatusCode::OK);
+    house
+        .present(Beta, &renewed.json()["access_token"])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn what_the_signer_has_to_be_told_outlives_its_absence_and_ours() {
     let mut house = House::open().await;
     let (_, tokens) = house.connected(Beta).await;

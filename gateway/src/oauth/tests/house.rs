@@ -1,6 +1,6 @@
 //! A whole authorization server over the signer double, driven by plain requests as a client and a browser would.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     connection::Authorized,
     instance::{Instance, InstanceName, PublicUrl},
-    oauth::Oauth,
+    oauth::{Credential, Oauth, Prefix},
 };
 
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
@@ -87,6 +87,17 @@ impl Browser {
         }
     }
 
+    /// Gives every connect cookie another value of the same form.
+    pub(crate) fn spoil(&mut self) {
+        for value in self
+            .0
+            .values_mut()
+            .filter(|value| value.starts_with("icg_cc_"))
+        {
+            *value = Credential::mint(Prefix::ConnectCookie).text().to_string();
+        }
+    }
+
     pub(crate) fn header(&self) -> HeaderValue {
         let pairs: Vec<_> = self
             .0
@@ -107,13 +118,13 @@ pub(crate) struct AtIdentity {
 pub(crate) struct House {
     pub(crate) oauth: Oauth,
     pub(crate) signer: Double,
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Arc<TempDir>,
     config: Config,
 }
 
 impl House {
     pub(crate) async fn open() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         let config = Config {
             public_url: PublicUrl::parse(ORIGIN).unwrap(),
             instances: instances(ORIGIN),
@@ -127,6 +138,31 @@ impl House {
             signer,
             directory,
             config,
+        }
+    }
+
+    /// What a process finds that starts on the files as they are right now, as after kill -9.
+    pub(crate) async fn killed(&mut self) {
+        let copy = self.directory.path().join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        for entry in std::fs::read_dir(&self.config.state_dir).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+        self.config.state_dir = copy;
+        self.restart().await;
+    }
+
+    /// A second process on the same files.
+    pub(crate) async fn twin(&self) -> House {
+        let oauth = Oauth::open(&self.config, self.signer.client.clone())
+            .await
+            .unwrap();
+        House {
+            oauth,
+            signer: self.signer.clone(),
+            directory: Arc::clone(&self.directory),
+            config: self.config.clone(),
         }
     }
 

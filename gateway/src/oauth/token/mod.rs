@@ -23,6 +23,7 @@ use super::{
     credential::{Credential, Prefix},
     form::Form,
     metadata,
+    server::unknown_client,
 };
 use crate::{
     body::Response,
@@ -75,7 +76,7 @@ impl Server {
             .await?
             .is_none()
         {
-            return Err(super::unknown_client());
+            return Err(unknown_client());
         }
         let hash = request.presented.digest();
         let _turn = self.turnstile.pass(hash).await;

@@ -6,7 +6,7 @@ mod grants;
 mod records;
 mod upkeep;
 
-use std::{path::Path, time::Duration};
+use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use sqlx::{
     SqlitePool,
@@ -49,6 +49,9 @@ pub struct Store {
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The file cannot be made.
+    #[error("the database file cannot be made: {0}")]
+    File(#[from] io::Error),
     /// SQLite failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -70,14 +73,19 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Opens the database, makes it when absent, and brings its schema up to date.
+    /// Opens the database, makes it (0600) when absent, and brings its schema up to date.
     ///
     /// # Errors
     /// When the file cannot be opened or migrated.
     pub async fn open(file: &Path, outer: Outer) -> Result<Self, StoreError> {
+        // SQLite gives its -wal and -shm files the mode of the database.
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(file)?;
         let options = SqliteConnectOptions::new()
             .filename(file)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)

@@ -60,7 +60,7 @@ async fn the_offline_demo_starts_serves_and_stops() {
     until("the connect line", BOUND, || {
         let ended = script.0.try_wait().expect("the script's state");
         assert!(ended.is_none(), "{ended:?}\n{}", shown());
-        let said = shown().contains(&line);
+        let said = shown().contains(&line) && shown().contains("Ctrl-C stops both.");
         async move { said.then_some(()) }
     })
     .await;

@@ -1,0 +1,117 @@
+//! What an agent is told when a call has no reply.
+
+use super::{call::Order, failure::Failure, submit::NotAnswered};
+use crate::{
+    candid::{foreign::shorten, interface::Interface},
+    ic::{IcError, RejectKind},
+};
+
+/// Longest message of a canister that is passed on, in characters.
+const MAX_MESSAGE: usize = 2_000;
+/// Methods that are listed when a name is like none of them.
+const LISTED: usize = 30;
+
+impl Order {
+    /// Says why, with what can be done about it.
+    pub(super) fn not_answered(
+        &self,
+        error: NotAnswered,
+        interface: Option<&Interface>,
+    ) -> Failure {
+        let error = match error {
+            NotAnswered::Failure(failure) => return failure,
+            NotAnswered::Ic(IcError::Rejected(reject)) => reject,
+            NotAnswered::Ic(error) => {
+                tracing::info!(canister = %self.canister, %error, "a call has no reply");
+                return Failure::ic(&error);
+            }
+        };
+        let (name, canister) = (&self.method, self.canister);
+        let said = shorten(&error.reject_message, MAX_MESSAGE);
+        match RejectKind::from(&error) {
+            RejectKind::CanisterUnknown => Failure::new(
+                "CANISTER_UNKNOWN",
+                format!("There is no canister {canister}. Check the id."),
+            ),
+            RejectKind::CanisterEmpty => Failure::new(
+                "CANISTER_EMPTY",
+                format!("The canister {canister} has no code installed, so it has no methods."),
+            ),
+            RejectKind::MethodUnknown => {
+                Failure::new("METHOD_UNKNOWN", self.method_unknown(interface))
+            }
+            RejectKind::Trapped => Failure::new(
+                "TRAPPED",
+                format!(
+                    "The canister failed while it ran `{name}`, and nothing it did in this call was kept. It said: {said}"
+                ),
+            ),
+            RejectKind::Stopped => Failure::new(
+                "STOPPED",
+                format!(
+                    "The canister {canister} is stopped, so it answers nothing until its controller starts it."
+                ),
+            ),
+            RejectKind::OutOfCycles => Failure::new(
+                "OUT_OF_CYCLES",
+                format!(
+                    "The canister {canister} is out of cycles. Somebody has to top it up before it can answer."
+                ),
+            ),
+            RejectKind::Refused => Failure::new(
+                "REFUSED",
+                format!("The canister refused the call. It said: {said}"),
+            ),
+            RejectKind::Transient => Failure::new(
+                "IC_BUSY",
+                format!(
+                    "The network could not carry the call out at the moment. Try again in a few seconds. It said: {said}"
+                ),
+            ),
+            RejectKind::Other => Failure::new("REJECTED", format!("The call was rejected: {said}")),
+        }
+    }
+
+    fn method_unknown(&self, interface: Option<&Interface>) -> String {
+        let (name, canister) = (&self.method, self.canister);
+        let kind = if self.is_query { "query" } else { "update" };
+        let Some(interface) = interface else {
+            return format!(
+                "The canister {canister} has no {kind} method `{}`. Check the name.",
+                shorten(name, 100)
+            );
+        };
+        if let Some(hint) = self.unlisted(Some(interface)) {
+            return format!(
+                "The canister {canister} has no {kind} method `{}`. {hint}",
+                shorten(name, 100)
+            );
+        }
+        let methods: Vec<&str> = interface.method_names().take(LISTED).collect();
+        format!(
+            "The canister {canister} has no {kind} method `{name}` although its interface lists one; it lists: {}.",
+            shorten(&methods.join(", "), 1_000)
+        )
+    }
+
+    /// A hint when the interface does not list the method.
+    pub(super) fn unlisted(&self, interface: Option<&Interface>) -> Option<String> {
+        let interface = interface?;
+        if interface.method(&self.method).is_some() {
+            return None;
+        }
+        Some(match interface.nearest(&self.method) {
+            Some(nearest) => format!(
+                "Its interface does not list that method; did you mean `{}`?",
+                shorten(nearest, 100)
+            ),
+            None => {
+                let methods: Vec<&str> = interface.method_names().take(LISTED).collect();
+                format!(
+                    "Its interface does not list that method. It lists: {}.",
+                    shorten(&methods.join(", "), 1_000)
+                )
+            }
+        })
+    }
+}

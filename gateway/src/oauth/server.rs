@@ -1,0 +1,256 @@
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use icgate_proto::SignerClient;
+use tokio::sync::Notify;
+
+use super::{
+    answer::{Code, Refusal, json_document, method_not_allowed, no_store_json},
+    authorization,
+    gate::Gate,
+    metadata,
+    redirect::AllowList,
+    registration,
+    routes::Route,
+    turnstile::Turnstile,
+};
+use crate::{
+    body::{self, Request, Response},
+    config::Config,
+    connect,
+    connection::ConnectionId,
+    instance::{Instance, InstanceName},
+    pages,
+    store::{
+        Moment, Registered, Store, StoreError, Transaction,
+        records::{Change, EndReason},
+    },
+};
+
+/// Longest form body that is read, in bytes.
+const MAX_FORM: usize = 16 * 1024;
+/// Longest consent form that is read: it carries the authorization request, escaped.
+const MAX_CONSENT: usize = 4 * authorization::MAX_QUERY;
+
+/// What every endpoint works with.
+pub(crate) struct Server {
+    pub(crate) instances: [Instance; 2],
+    pub(crate) store: Store,
+    pub(crate) signer: SignerClient,
+    pub(crate) turnstile: Turnstile,
+    pub(super) allowed: AllowList,
+    pub(super) gate: Gate,
+    /// Rung when the signer has to be told something.
+    pub(super) chores: Notify,
+}
+
+impl Server {
+    pub(super) fn new(config: &Config, store: Store, signer: SignerClient) -> Self {
+        Self {
+            instances: config.instances.clone(),
+            store,
+            signer,
+            turnstile: Turnstile::default(),
+            allowed: AllowList::new(config.redirect_prefixes.clone()),
+            gate: Gate::default(),
+            chores: Notify::new(),
+        }
+    }
+
+    pub(crate) fn instance(&self, name: InstanceName) -> &Instance {
+        match name {
+            InstanceName::Beta => &self.instances[0],
+            InstanceName::Prod => &self.instances[1],
+        }
+    }
+
+    /// Reads the request, then answers it in a task of its own: what was begun is finished also when the client
+    /// goes away.
+    pub(super) async fn answer(self: Arc<Self>, route: Route, request: Request) -> Response {
+        let (mut parts, body) = request.into_parts();
+        if !parts.headers.contains_key(header::HOST)
+            && let Some(authority) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            parts.headers.insert(header::HOST, host);
+        }
+        let limit = match route {
+            Route::Token(_) | Route::Revoke(_) => MAX_FORM,
+            Route::Authorize(_) => MAX_CONSENT,
+            Route::Register(_) => registration::MAX_BODY,
+            Route::Redeem(_) => connect::MAX_REDEEM,
+            _ => 0,
+        };
+        let body = if parts.method == Method::POST && limit > 0 {
+            match body::read(body, limit).await {
+                Ok(body) => body,
+                Err(error) => return Refusal::from(error).into_json(),
+            }
+        } else {
+            bytes::Bytes::new()
+        };
+        let answering = tokio::spawn(async move {
+            // Boxed: the future of all endpoints together is large.
+            Box::pin(self.dispatch(route, &parts, &body)).await
+        });
+        answering.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "answering a request failed");
+            Refusal::new(Code::ServerError, "The server failed; its log says why.").into_json()
+        })
+    }
+
+    async fn dispatch(&self, route: Route, parts: &http::request::Parts, body: &[u8]) -> Response {
+        let headers = &parts.headers;
+        let get = matches!(parts.method, Method::GET | Method::HEAD);
+        let post = parts.method == Method::POST;
+        match route {
+            Route::Info if get => pages::info(&self.instances),
+            Route::Callbacks if get => connect::callbacks(&self.instances),
+            Route::Callback(_) if get => pages::callback(),
+            Route::ServerMetadata(name) if get => {
+                json_document(&metadata::server(self.instance(name)))
+            }
+            Route::ResourceMetadata(name) if get => {
+                json_document(&metadata::resource(self.instance(name), headers))
+            }
+            Route::Authorize(name) if get => self
+                .ask(
+                    self.instance(name),
+                    headers,
+                    parts.uri.query().unwrap_or_default(),
+                )
+                .await
+                .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
+            Route::Authorize(name) if post => self
+                .consented(self.instance(name), headers, body)
+                .await
+                .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
+            Route::Token(name) if post => {
+                let answer = match form_request(headers) {
+                    Ok(()) => self.token(self.instance(name), body).await,
+                    Err(refusal) => Err(refusal),
+                };
+                answer.unwrap_or_else(Refusal::into_json)
+            }
+            Route::Revoke(name) if post => {
+                let answer = match form_request(headers) {
+                    Ok(()) => self.revoke(self.instance(name), body).await,
+                    Err(refusal) => Err(refusal),
+                };
+                answer.unwrap_or_else(Refusal::into_json)
+            }
+            Route::Register(_) if post => self
+                .register(headers, body)
+                .await
+                .unwrap_or_else(Refusal::into_json),
+            Route::Redeem(name) if post => {
+                connect::redeem(self, self.instance(name), headers, body).await
+            }
+            Route::Authorize(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Token(_) | Route::Revoke(_) | Route::Register(_) | Route::Redeem(_) => {
+                method_not_allowed("POST")
+            }
+            _ => method_not_allowed("GET, HEAD"),
+        }
+    }
+
+    async fn register(&self, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
+        if !has_content_type(headers, "application/json") {
+            return Err(Refusal::new(
+                Code::InvalidClientMetadata,
+                "The content type must be application/json.",
+            )
+            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        let client = registration::register(body, &self.allowed, Moment::now())?;
+        let mut transaction = self.store.begin().await?;
+        match transaction.add_client(&client).await? {
+            Registered::Yes => {
+                self.commit(transaction).await?;
+                Ok(no_store_json(
+                    StatusCode::CREATED,
+                    &registration::describe(&client),
+                ))
+            }
+            Registered::Full => Err(Refusal::new(
+                Code::TemporarilyUnavailable,
+                "This server has as many clients as it takes.",
+            )),
+        }
+    }
+
+    pub(super) async fn end(
+        &self,
+        instance: InstanceName,
+        connection: ConnectionId,
+    ) -> Result<(), StoreError> {
+        if !self.store.is_known(instance, &connection).await? {
+            return Ok(());
+        }
+        self.make(&[Change::EndConnection {
+            connection,
+            reason: EndReason::Ended,
+        }])
+        .await
+    }
+
+    /// Makes changes in a transaction of their own.
+    pub(crate) async fn make(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.apply(changes, Moment::now()).await?;
+        self.commit(transaction).await
+    }
+
+    /// Commits and lets the gate and the background know what they must.
+    pub(crate) async fn commit(&self, transaction: Transaction) -> Result<(), StoreError> {
+        let committed = transaction.commit().await?;
+        self.gate.forget(&committed.revoked).await;
+        if committed.chores {
+            self.chores.notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// A form without client authentication: there are only public clients.
+fn form_request(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Err(Refusal::new(
+            Code::InvalidClient,
+            "Clients of this server have no secret: send client_id in the body and no Authorization header.",
+        ));
+    }
+    if has_content_type(headers, "application/x-www-form-urlencoded") {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            Code::InvalidRequest,
+            "The content type must be application/x-www-form-urlencoded.",
+        ))
+    }
+}
+
+/// Whether the body is of this type, parameters like `charset` aside.
+pub(crate) fn has_content_type(headers: &HeaderMap, expected: &str) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
+}
+
+/// Whether a browser sends this on behalf of another site's page.
+pub(crate) fn is_foreign(headers: &HeaderMap, instance: &Instance) -> bool {
+    headers
+        .get_all(header::ORIGIN)
+        .iter()
+        .any(|origin| origin.as_bytes() != instance.public_url.as_str().as_bytes())
+}
+
+/// Clients that were forgotten register anew when they see this (RFC 6749 section 5.2).
+pub(super) fn unknown_client() -> Refusal {
+    Refusal::new(
+        Code::InvalidClient,
+        "This server does not know the client; register again.",
+    )
+}
