@@ -96,7 +96,7 @@ pub(crate) fn bars(report: &Report) -> [Bar; 7] {
         ),
         bar(
             "(d) stream, share of the in-process rate",
-            signing.stream.per_second / signing.in_process_per_second,
+            signing.stream_share,
             Bound::AtLeast(0.8),
         ),
         bar(

@@ -19,6 +19,12 @@ pub(crate) struct Sample {
     pub(crate) elapsed: Duration,
 }
 
+impl Sample {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
 /// Lets the callers work until time is up. Each is told how many answers it had.
 pub(crate) async fn run<C>(
     callers: impl IntoIterator<Item = C>,

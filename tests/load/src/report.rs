@@ -41,6 +41,8 @@ pub(crate) struct Signing {
     pub(crate) in_process_per_second: f64,
     pub(crate) unary: Figures,
     pub(crate) stream: Figures,
+    /// The stream's rate as a share of the in-process rate of its round.
+    pub(crate) stream_share: f64,
 }
 
 /// Resident memory.

@@ -41,11 +41,11 @@ impl Rounds {
         }
     }
 
-    /// One more round.
+    /// One more round; gives what it saw.
     pub(crate) async fn add(
         &mut self,
         load: impl Future<Output = Result<Sample, Failure>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<&Sample, Failure> {
         let before = self.cpu()?;
         let sample = load.await?;
         if sample.latencies.is_empty() {
@@ -53,11 +53,8 @@ impl Rounds {
         }
         let cpu = self.cpu()?.into_iter().zip(before);
         let cpu = cpu.map(|(after, before)| after.saturating_sub(before));
-        self.seen.push(Round {
-            sample,
-            cpu: cpu.collect(),
-        });
-        Ok(())
+        let cpu = cpu.collect();
+        Ok(&self.seen.push_mut(Round { sample, cpu }).sample)
     }
 
     fn cpu(&self) -> Result<Vec<Duration>, Failure> {
@@ -71,7 +68,7 @@ impl Rounds {
         let of = |figure: &dyn Fn(&Round) -> f64| median(self.seen.iter().map(figure));
         let cpu_us_of = self.processes.iter().enumerate();
         Figures {
-            per_second: of(&Round::per_second),
+            per_second: of(&|round| round.sample.per_second()),
             p50_us: of(&|round| percentile_us(&round.sample.latencies, 0.50)),
             p99_us: of(&|round| percentile_us(&round.sample.latencies, 0.99)),
             cpu_us: of(&|round| round.per_request_us(round.cpu.iter().sum())),
@@ -85,10 +82,6 @@ impl Rounds {
 }
 
 impl Round {
-    fn per_second(&self) -> f64 {
-        self.sample.latencies.len() as f64 / self.sample.elapsed.as_secs_f64()
-    }
-
     fn per_request_us(&self, time: Duration) -> f64 {
         time.as_secs_f64() * 1e6 / self.sample.latencies.len() as f64
     }

@@ -33,19 +33,22 @@ pub(crate) async fn measure(stack: &Stack, settings: Settings) -> Result<Signing
     let in_process = InProcess::like(&model.envelope)?;
     let signer = [("signer", stack.signer.process().pid())];
     let (mut unary, mut stream) = (Rounds::of(&signer), Rounds::of(&signer));
-    let (mut raw, mut built) = (Vec::new(), Vec::new());
+    let (mut raw, mut built, mut shares) = (Vec::new(), Vec::new(), Vec::new());
     for form in [Form::Unary, Form::Stream] {
         let during = settings.short_round();
         sign(&client, &request, form, settings.in_flight, during).await?;
     }
     for round in 0..settings.rounds {
+        let (during, in_flight) = (settings.round(), settings.in_flight);
+        let load = sign(&client, &request, Form::Unary, in_flight, during);
+        unary.add(load).await?;
         raw.push(in_process.raw_per_second(settings.short_round()));
-        built.push(in_process.per_second(settings.short_round()));
-        for (form, rounds) in [(Form::Unary, &mut unary), (Form::Stream, &mut stream)] {
-            let during = settings.round();
-            let load = sign(&client, &request, form, settings.in_flight, during);
-            rounds.add(load).await?;
-        }
+        let in_process = in_process.per_second(settings.short_round());
+        let load = sign(&client, &request, Form::Stream, in_flight, during);
+        let sample = stream.add(load).await?;
+        // What is compared ran one right after the other.
+        shares.push(sample.per_second() / in_process);
+        built.push(in_process);
         eprintln!(
             "icgate-load: signatures, round {} of {}",
             round + 1,
@@ -57,6 +60,7 @@ pub(crate) async fn measure(stack: &Stack, settings: Settings) -> Result<Signing
         in_process_per_second: median(built),
         unary: unary.figures(),
         stream: stream.figures(),
+        stream_share: median(shares),
     })
 }
 
