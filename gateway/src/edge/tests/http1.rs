@@ -406,3 +406,27 @@ async fn a_malformed_request_does_not_bring_its_token_into_the_log() {
     assert!(text.contains("not a request"), "{text}");
     assert!(!text.contains("icg_at_secret"), "{text}");
 }
+
+#[tokio::test]
+async fn a_header_that_cannot_be_read_ends_its_connection_without_a_panic() {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        hook(info);
+    }));
+    let server = Server::start(Limits::default()).await;
+    for line in [
+        "bad name : x",
+        "host: b",
+        "content-length: 1\r\ncontent-length: 2",
+        "transfer-encoding: gzip",
+    ] {
+        let answer = server
+            .exchange(&format!("GET /hello HTTP/1.1\r\nhost: a\r\n{line}\r\n\r\n"))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{line}: {answer}");
+        assert!(answer.ends_with('}'), "{line}: {answer}");
+    }
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+}
