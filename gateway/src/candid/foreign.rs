@@ -11,6 +11,11 @@ pub fn shorten(text: &str, max: usize) -> String {
     kept
 }
 
+/// The same on one line, so that what a stranger wrote cannot look like a sentence of ours.
+pub fn one_line(text: &str, max: usize) -> String {
+    shorten(text, max).replace(['\n', '\t'], " ")
+}
+
 /// Whether a character may be shown as it is.
 pub(crate) fn is_plain(c: char) -> bool {
     let steers = c.is_control() && c != '\n' && c != '\t';
