@@ -12,8 +12,8 @@ pub(crate) struct Settings {
     /// HTTP connections, each with one request in flight.
     #[arg(long, default_value_t = 32)]
     pub(crate) connections: usize,
-    /// Signing requests in flight.
-    #[arg(long, default_value_t = 64)]
+    /// Signing requests in flight; with few, signer and load generator take turns at waiting for each other.
+    #[arg(long, default_value_t = 256)]
     pub(crate) in_flight: usize,
     /// Three rounds of half a second: to see that everything runs, not to judge by.
     #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
