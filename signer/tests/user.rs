@@ -357,6 +357,8 @@ async fn signing_in_again_replaces_the_users_earlier_grant_and_nobody_elses() {
     let (second, at_second) = world.connect(&signer, ALICE).await;
     assert_eq!(at_second.user, at_first.user);
     assert_eq!(at_second.replaced, [first.id.as_str()]);
+    // What Internet Identity no longer honours is not kept either.
+    assert_eq!(world.rows("grant_keys").await, 2);
     let error = world
         .whoami(&signer, &first, AccountName::Default)
         .await
