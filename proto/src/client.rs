@@ -6,7 +6,7 @@ use tonic_health::pb::{
 };
 
 use crate::{
-    Link, LinkError, Reason, SignerError,
+    Link, LinkError, MAX_REQUEST, Reason, SignerError,
     stream::SignStream,
     v1::{
         AddSlotsRequest, AddSlotsResponse, BeginRequest, BeginResponse, CloseRequest,
@@ -24,6 +24,9 @@ const LOCAL_DEADLINE: Duration = Duration::from_secs(10);
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 /// For calls that may take the signer to Internet Identity and back, an update call included.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(45);
+
+/// What a request may weigh besides its call, in bytes.
+const ENVELOPE: usize = 64;
 
 /// The signer, as a service with a client certificate sees it. Cheap to clone; reconnects by itself; every call
 /// has a deadline.
@@ -140,6 +143,7 @@ impl SignerClient {
     /// # Errors
     /// See [`Reason`].
     pub async fn sign(&self, call: Call) -> Result<SignedRequest, SignerError> {
+        check_size(&call)?;
         timeout(IDENTITY_DEADLINE, self.stream.call(call)).await
     }
 
@@ -148,6 +152,7 @@ impl SignerClient {
     /// # Errors
     /// See [`Reason`].
     pub async fn sign_unary(&self, call: Call) -> Result<SignedRequest, SignerError> {
+        check_size(&call)?;
         let mut signing = self.signing.clone();
         match call {
             Call::Query(request) => {
@@ -170,6 +175,17 @@ impl SignerClient {
             }
         }
     }
+}
+
+/// A message that the signer does not read would end the stream, and with it the requests of every other caller.
+fn check_size(call: &Call) -> Result<(), SignerError> {
+    if call.encoded_len() > MAX_REQUEST - ENVELOPE {
+        return Err(SignerError::new(
+            Reason::InvalidArgument,
+            "The arguments are too large: the Internet Computer takes at most 2 MiB.",
+        ));
+    }
+    Ok(())
 }
 
 async fn within<Req, Res, F>(

@@ -136,7 +136,7 @@ impl From<v1::SignError> for SignerError {
     fn from(error: v1::SignError) -> SignerError {
         match error.reason.parse() {
             Ok(reason) => SignerError::new(reason, error.message),
-            Err(()) => without_reason(Code::from_i32(error.code), &error.message),
+            Err(()) => without_reason(Code::from_i32(error.code), Some(&error.message)),
         }
     }
 }
@@ -146,15 +146,19 @@ impl From<Status> for SignerError {
         let ours = status
             .get_details_error_info()
             .filter(|info| info.domain == ERROR_DOMAIN);
-        match ours.and_then(|info| info.reason.parse().ok()) {
-            Some(reason) => SignerError::new(reason, status.message()),
-            None => without_reason(status.code(), status.message()),
+        let Some(info) = ours else {
+            return without_reason(status.code(), None);
+        };
+        match info.reason.parse() {
+            Ok(reason) => SignerError::new(reason, status.message()),
+            Err(()) => without_reason(status.code(), Some(status.message())),
         }
     }
 }
 
-/// An error that the transport made, or a newer signer whose reason is not known here.
-fn without_reason(code: Code, message: &str) -> SignerError {
+/// An error that the transport made, whose text is for nobody's eyes, or one of a newer signer whose reason is not
+/// known here but whose sentence may be shown.
+fn without_reason(code: Code, sentence: Option<&str>) -> SignerError {
     match code {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
             SignerError::new(
@@ -166,7 +170,10 @@ fn without_reason(code: Code, message: &str) -> SignerError {
             Reason::Overloaded,
             "The signer is busy; try again in a few seconds.",
         ),
-        _ => SignerError::new(Reason::Internal, message),
+        _ => SignerError::new(
+            Reason::Internal,
+            sentence.unwrap_or("The signer gave an answer that is not understood."),
+        ),
     }
 }
 
@@ -189,6 +196,14 @@ mod tests {
             ErrorDetails::with_error_info("SECRET_REFUSED", "elsewhere.example", HashMap::new());
         let status = Status::with_error_details(Code::Internal, "x", details);
         assert_eq!(SignerError::from(status).reason, Reason::Internal);
+    }
+
+    #[test]
+    fn what_the_transport_says_reaches_no_agent() {
+        let status = Status::internal("h2 protocol error: connection error detected");
+        let error = SignerError::from(status);
+        assert_eq!(error.reason, Reason::Internal);
+        assert!(!error.message.contains("h2"), "{error}");
     }
 
     #[test]

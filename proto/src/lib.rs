@@ -16,6 +16,9 @@ pub use error::{ERROR_DOMAIN, Reason, SignerError};
 pub use link::{Endpoint, Link, LinkError};
 pub use secret::{ConnectionSecret, InvalidSecret};
 
+/// Largest request the signer reads, in bytes as encoded: an ingress message has at most 2 MiB.
+pub const MAX_REQUEST: usize = 4 << 20;
+
 /// Generated from `icgate/signer/v1/signer.proto`, whose comments are the documentation of every field.
 #[allow(
     missing_docs,

@@ -187,6 +187,24 @@ async fn a_request_whose_stream_broke_is_sent_once_more() {
 }
 
 #[tokio::test]
+async fn a_request_too_large_for_the_signer_takes_no_other_along() {
+    let double = Double::default();
+    let client = client(double.clone()).await;
+    assert!(client.sign(query("before")).await.is_ok());
+    let large = || {
+        Call::Query(SignQueryRequest {
+            arg: vec![0; 5 << 20],
+            ..SignQueryRequest::default()
+        })
+    };
+    for refused in [client.sign(large()).await, client.sign_unary(large()).await] {
+        assert_eq!(refused.unwrap_err().reason, Reason::InvalidArgument);
+    }
+    assert!(client.sign(query("after")).await.is_ok());
+    assert_eq!(double.streams.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_stream_and_a_unary_call_answer_alike() {
     let client = client(Double::default()).await;
     let streamed = client.sign(query("same")).await.unwrap();

@@ -606,6 +606,25 @@ async fn a_slow_handshake_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn strangers_without_a_certificate_do_not_use_up_the_connections() {
+    let (world, dir) = (World::start().await, tempfile::tempdir().unwrap());
+    link::init(dir.path());
+    let limits = Limits {
+        tls_connections: 2,
+        ..Limits::default()
+    };
+    let signer = world.signer_with(limits, World::outer()).await;
+    let served = link::served(signer, dir.path()).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        let stranger = tokio::net::TcpStream::connect(("127.0.0.1", served.port)).await;
+        silent.push(stranger.unwrap());
+    }
+    assert!(link::gateway(dir.path(), served.port).is_serving().await);
+    served.stop.cancel();
+}
+
+#[tokio::test]
 async fn a_stopping_signer_answers_what_is_under_way() {
     let (world, dir) = (World::start().await, tempfile::tempdir().unwrap());
     link::init(dir.path());

@@ -3,14 +3,17 @@
 
 mod support;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use icgate_proto::Reason;
 use icgate_signer::{
     Limits,
     connection::{AccessLevel, AccountName, NewSlot},
     envelope::{Invocation, Standing},
-    vault::Outer,
+    vault::{NewSlotRow, Outer, SlotRecord, Store, StoreError, slot_id},
 };
 use serde_json::json;
 use support::{Bearer, World, eventually, full, secret};
@@ -354,6 +357,8 @@ async fn signing_in_again_replaces_the_users_earlier_grant_and_nobody_elses() {
     let (second, at_second) = world.connect(&signer, ALICE).await;
     assert_eq!(at_second.user, at_first.user);
     assert_eq!(at_second.replaced, [first.id.as_str()]);
+    // What Internet Identity no longer honours is not kept either.
+    assert_eq!(world.rows("grant_keys").await, 2);
     let error = world
         .whoami(&signer, &first, AccountName::Default)
         .await
@@ -554,6 +559,60 @@ async fn slots_give_and_take_access() {
         .await
         .unwrap_err();
     assert_eq!(error.reason, Reason::SecretRefused, "a slot lapses");
+}
+
+#[tokio::test]
+async fn lapsed_slots_take_no_room_and_do_not_stay() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (bearer, _) = world.connect(&signer, ALICE).await;
+    let slots = |count| -> Vec<NewSlot> {
+        let slot = |_| NewSlot {
+            secret: secret(),
+            expires_at: world.in_minutes(1),
+        };
+        (0..count).map(slot).collect()
+    };
+    let add = async |count| {
+        let slots = slots(count);
+        let added = signer.add_slots(&bearer.id, &bearer.secret, &slots).await;
+        added.map(|ids| ids.len())
+    };
+    assert_eq!(add(63).await, Ok(63));
+    assert_eq!(add(1).await.unwrap_err().reason, Reason::Overloaded);
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(add(10).await, Ok(10));
+    assert_eq!(world.rows("slots").await, 11);
+
+    world.clock.advance(Duration::from_secs(61));
+    let upkeep = tokio::spawn(Arc::clone(&signer).keep_up());
+    eventually("the key in a lapsed slot is forgotten", || async {
+        world.rows("slots").await == 1
+    })
+    .await;
+    upkeep.abort();
+}
+
+#[tokio::test]
+async fn a_slot_dropped_meanwhile_adds_none() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (bearer, _) = world.connect(&signer, ALICE).await;
+    let file = world.dir.path().join("signer.db");
+    let store = Store::open(&file, World::outer()).await.unwrap();
+    let by = slot_id(bearer.id.as_str(), &bearer.secret);
+    let rows = [NewSlotRow {
+        id: "new".to_owned(),
+        record: SlotRecord {
+            sealed: Vec::new(),
+            expires_at: world.in_minutes(5),
+        },
+    }];
+    let add = || store.add_slots(bearer.id.as_str(), &by, &rows, 64, world.clock.now());
+    assert!(add().await.is_ok());
+    let dropped = [by.clone()];
+    signer.drop_slots(&bearer.id, &dropped).await.unwrap();
+    assert!(matches!(add().await, Err(StoreError::NoConnection)));
 }
 
 #[tokio::test]

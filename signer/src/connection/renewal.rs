@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use crate::{
@@ -20,6 +21,9 @@ impl Signer {
     pub async fn keep_up(self: Arc<Self>) {
         let mut renewal = tokio::time::interval(RENEWAL_EVERY);
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        // After a round that Internet Identity held up, the missed ones are not made up for.
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = renewal.tick() => self.renew_due().await,

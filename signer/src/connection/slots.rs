@@ -52,7 +52,7 @@ impl Signer {
             .collect::<Result<_, crate::vault::SealError>>()
             .map_err(stored)?;
         self.store
-            .add_slots(id.as_str(), &rows, CAPACITY)
+            .add_slots(id.as_str(), &found.slot_id, &rows, CAPACITY, now)
             .await
             .map_err(stored)?;
         Ok(rows.into_iter().map(|row| row.id).collect())

@@ -91,7 +91,7 @@ pub fn decide(bounds: &Bounds, call: &Call, now: Nanos) -> Result<Rule, Refusal>
         Standing::Live | Standing::Ended => return Err(ENDED),
     }
     let scopes = bounds.ceiling.scopes;
-    let management = call.canister() == Some(Principal::management_canister());
+    let management = call.canister().is_some_and(is_management);
     let (rule, in_scope, missing) = match call.kind() {
         Kind::ReadState => (Rule::ReadState, scopes.read, NO_READ),
         _ if management => (Rule::Manage, scopes.manage, NO_MANAGE),
@@ -105,6 +105,12 @@ pub fn decide(bounds: &Bounds, call: &Call, now: Nanos) -> Result<Rule, Refusal>
         return Err(QUERIES_ONLY);
     }
     Ok(rule)
+}
+
+/// Whether a call to this id may reach the management canister. Besides the empty principal, a subnet's own id does;
+/// canisters have opaque ids, which end in 0x01 (interface specification, "Principals"), and nothing else does.
+fn is_management(canister: Principal) -> bool {
+    canister.as_slice().last() != Some(&0x01)
 }
 
 const PENDING: Refusal = Refusal {
@@ -200,6 +206,7 @@ mod tests {
         use Reason::{AccessLevelExceeded, ScopeExceeded};
         let app = Principal::from_slice(&[1]);
         let management = Principal::management_canister();
+        let subnet = Principal::self_authenticating(b"a subnet's key");
         for (scopes, access, kind, canister, expected) in [
             ("r", Queries, Query, app, Ok(Rule::Query)),
             ("wm", All, Query, app, Err(ScopeExceeded)),
@@ -213,6 +220,9 @@ mod tests {
             ("rwm", Queries, Update, management, Err(AccessLevelExceeded)),
             ("m", Queries, Query, management, Ok(Rule::Manage)),
             ("rw", All, Query, management, Err(ScopeExceeded)),
+            ("rw", All, Update, subnet, Err(ScopeExceeded)),
+            ("rw", All, Query, subnet, Err(ScopeExceeded)),
+            ("m", All, Update, subnet, Ok(Rule::Manage)),
             ("r", Queries, ReadState, app, Ok(Rule::ReadState)),
             ("wm", All, ReadState, app, Err(ScopeExceeded)),
         ] {

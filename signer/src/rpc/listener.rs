@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     fmt, fs,
     io::{self, ErrorKind},
     net::SocketAddr,
@@ -16,6 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -26,6 +28,8 @@ use super::tls::{TlsConfig, TlsIdentity};
 use crate::access::{Peer, RoleRule};
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Handshakes under way at once; a further one breaks off the oldest.
+const HANDSHAKES: usize = 256;
 /// After a failed accept (out of file descriptors, say).
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -121,7 +125,8 @@ fn is_stale(path: &Path) -> bool {
 }
 
 /// Accepts connections for as long as somebody takes them. Each handshake is a task of its own with its own deadline,
-/// so that a slow one delays nobody.
+/// so that a slow one delays nobody. Only those who have shown a certificate count against `limit`: a stranger who
+/// opens connections and stays silent pushes out other silent ones, not the gateway.
 pub(super) async fn accept(
     listening: Listening,
     tls: Arc<TlsIdentity>,
@@ -130,10 +135,8 @@ pub(super) async fn accept(
     connections: mpsc::Sender<io::Result<Link>>,
 ) {
     let free = Arc::new(Semaphore::new(limit as usize));
+    let mut handshakes = Handshakes::default();
     loop {
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
-            return;
-        };
         let stream = tokio::select! {
             accepted = listening.accept() => accepted,
             () = connections.closed() => return,
@@ -148,10 +151,15 @@ pub(super) async fn accept(
         };
         let TlsConfig { server, own } = &*tls.current();
         let (acceptor, own) = (TlsAcceptor::from(Arc::clone(server)), own.clone());
-        let (rules, connections) = (Arc::clone(&rules), connections.clone());
-        tokio::spawn(async move {
+        let (rules, connections, free) =
+            (Arc::clone(&rules), connections.clone(), Arc::clone(&free));
+        handshakes.start(async move {
             match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
+                    let Ok(permit) = free.try_acquire_owned() else {
+                        warn!(limit, "a connection was refused: there are too many");
+                        return;
+                    };
                     let link = Link::new(stream, &rules, &own, permit);
                     // Closed only when the signer stops.
                     let _ = connections.send(Ok(link)).await;
@@ -160,6 +168,24 @@ pub(super) async fn accept(
                 Err(_) => debug!("a TLS handshake took too long"),
             }
         });
+    }
+}
+
+/// The handshakes under way, oldest first.
+#[derive(Default)]
+struct Handshakes(VecDeque<JoinHandle<()>>);
+
+impl Handshakes {
+    fn start(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
+        if self.0.len() >= HANDSHAKES {
+            self.0.retain(|handshake| !handshake.is_finished());
+        }
+        if self.0.len() >= HANDSHAKES
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(tokio::spawn(handshake));
     }
 }
 

@@ -1,8 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
-use icgate_proto::v1::{
-    connections_server::ConnectionsServer, identities_server::IdentitiesServer,
-    signing_server::SigningServer,
+use icgate_proto::{
+    MAX_REQUEST,
+    v1::{
+        connections_server::ConnectionsServer, identities_server::IdentitiesServer,
+        signing_server::SigningServer,
+    },
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,8 +30,6 @@ const DEADLINE: Duration = Duration::from_secs(75);
 /// How long calls under way may take to finish when the signer stops.
 const DRAIN: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Largest message that is read: an ingress message has at most 2 MiB.
-const MAX_MESSAGE: usize = 4 << 20;
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 const MAX_HEADERS: u32 = 16 << 10;
@@ -96,9 +97,9 @@ pub async fn serve(
         .http2_max_header_list_size(MAX_HEADERS)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .add_service(connections_service.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(identities_service.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(signing_service.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(connections_service.max_decoding_message_size(MAX_REQUEST))
+        .add_service(identities_service.max_decoding_message_size(MAX_REQUEST))
+        .add_service(signing_service.max_decoding_message_size(MAX_REQUEST))
         .add_service(InterceptedService::new(health_service, for_any_role))
         .add_service(InterceptedService::new(reflection, for_any_role))
         .serve_with_incoming_shutdown(

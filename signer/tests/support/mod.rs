@@ -138,6 +138,19 @@ impl World {
         Signer::start(self.dir.path(), setup).await.unwrap()
     }
 
+    /// How many rows a table of the signer's database has.
+    pub async fn rows(&self, table: &str) -> i64 {
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir.path().join("signer.db"))
+            .read_only(true);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let count = format!("SELECT count(*) FROM {table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    }
+
     pub fn in_minutes(&self, minutes: u64) -> Nanos {
         self.clock.now() + minutes * MINUTE
     }

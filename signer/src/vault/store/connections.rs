@@ -148,15 +148,19 @@ impl Store {
         }))
     }
 
-    /// Adds slots to a connection, all or none. A slot of the same id is renewed.
+    /// Adds slots to a connection on the strength of one it has (`by`), all or none. A slot of the same id is renewed.
+    /// Lapsed slots make room.
     ///
     /// # Errors
-    /// [`StoreError::NoConnection`] when it is gone, [`StoreError::TooManySlots`] beyond `cap`.
+    /// [`StoreError::NoConnection`] when the connection or the slot `by` is gone, [`StoreError::TooManySlots`] beyond
+    /// `cap`.
     pub async fn add_slots(
         &self,
         id: &str,
+        by: &str,
         slots: &[NewSlotRow],
         cap: u32,
+        now: Nanos,
     ) -> Result<(), StoreError> {
         let mut sealed = Vec::with_capacity(slots.len());
         for slot in slots {
@@ -166,7 +170,15 @@ impl Store {
             );
         }
         let mut tx = self.write().await?;
-        let known = sqlx::query("SELECT 1 FROM connections WHERE id = ?").bind(id);
+        sqlx::query("DELETE FROM slots WHERE connection_id = ? AND expires_at <= ?")
+            .bind(id)
+            .bind(time(now))
+            .execute(&mut *tx)
+            .await?;
+        // Asked again here: the slot may have been dropped since it was opened.
+        let known = sqlx::query("SELECT 1 FROM slots WHERE connection_id = ? AND id = ?")
+            .bind(id)
+            .bind(by);
         if known.fetch_optional(&mut *tx).await?.is_none() {
             return Err(StoreError::NoConnection);
         }

@@ -82,7 +82,7 @@ impl Store {
         Ok(connection)
     }
 
-    /// Marks a live grant as replaced; says whether it was live.
+    /// Marks a live grant as replaced and destroys its session key; says whether it was live.
     async fn supersede(
         &self,
         tx: &mut sqlx::SqliteConnection,
@@ -95,6 +95,7 @@ impl Store {
         }
         grant.state = GrantState::Replaced;
         self.update_grant(tx, id, &grant).await?;
+        delete_keys(tx, id).await?;
         Ok(true)
     }
 
@@ -114,10 +115,7 @@ impl Store {
                 .open(place(Tables::GRANTS, &[id]), row.try_get("record")?)?;
             grant.state = GrantState::Ended;
             self.update_grant(&mut tx, id, &grant).await?;
-            sqlx::query("DELETE FROM grant_keys WHERE grant_id = ?")
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
+            delete_keys(&mut tx, id).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -137,4 +135,13 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Destroys a grant's session key, for every connection it was sealed to.
+async fn delete_keys(tx: &mut sqlx::SqliteConnection, grant: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM grant_keys WHERE grant_id = ?")
+        .bind(grant)
+        .execute(tx)
+        .await?;
+    Ok(())
 }

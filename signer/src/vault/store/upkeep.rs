@@ -33,9 +33,8 @@ impl Store {
         for row in &lapsed {
             delete(&mut tx, row.try_get("id")?).await?;
         }
-        // A lapsed credential is answered as lapsed for a while, like a lapsed connection.
         let slots = sqlx::query("DELETE FROM slots WHERE expires_at < ?")
-            .bind(time(tombstone))
+            .bind(time(now))
             .execute(&mut *tx)
             .await?
             .rows_affected();
