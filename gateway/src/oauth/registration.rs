@@ -91,7 +91,7 @@ pub(crate) fn describe(client: &Client) -> Value {
 }
 
 /// A name fit for the consent page: one line, bounded, nothing that reorders or hides text.
-fn clean_name(name: &str) -> Option<String> {
+pub(super) fn clean_name(name: &str) -> Option<String> {
     let hides = |c: char| {
         c.is_control()
             || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
