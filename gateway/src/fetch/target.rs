@@ -1,7 +1,4 @@
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -17,7 +14,7 @@ const MAX_ADDRESSES: usize = 64;
 /// A URL that may be fetched, with the addresses that were judged.
 #[derive(Debug)]
 pub(super) struct Target {
-    addresses: Arc<[SocketAddr]>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Target {
@@ -63,16 +60,16 @@ impl Target {
 
     /// A resolver that answers every question with the judged addresses.
     pub(super) fn pinned(&self) -> Pinned {
-        Pinned(Arc::clone(&self.addresses))
+        Pinned(self.addresses.clone())
     }
 }
 
 /// See [`Target::pinned`].
-pub(super) struct Pinned(Arc<[SocketAddr]>);
+pub(super) struct Pinned(Vec<SocketAddr>);
 
 impl Resolve for Pinned {
     fn resolve(&self, _name: Name) -> Resolving {
-        let addresses: Addrs = Box::new(self.0.to_vec().into_iter());
+        let addresses: Addrs = Box::new(self.0.clone().into_iter());
         Box::pin(std::future::ready(Ok(addresses)))
     }
 }
