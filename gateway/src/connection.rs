@@ -2,9 +2,9 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
-use icgate_proto::{ConnectionSecret, v1};
+use icgate_proto::v1;
 
-use crate::{instance::InstanceName, scope::Scopes};
+use crate::{instance::InstanceName, oauth::Credential, scope::Scopes};
 
 /// The signer's name for a connection. Not a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,16 +37,17 @@ pub enum AccessLevel {
     All,
 }
 
-/// A request whose bearer token was checked: who may do what, and the secret that opens the connection at the
-/// signer. Lies in the request's extensions from the bearer gate on.
+/// A request whose bearer token was checked: who may do what, and the bearer that opens the connection at
+/// the signer. Lies in the request's extensions from the bearer gate on.
 #[derive(Debug, Clone)]
 pub struct Authorized {
     /// The instance the token belongs to.
     pub instance: InstanceName,
     /// The connection the token opens.
     pub connection: ConnectionId,
-    /// Derived from the presented token.
-    pub secret: ConnectionSecret,
+    /// The presented token. The connection secret is derived from it for each call of the signer and not before:
+    /// most requests need none.
+    pub(crate) bearer: Credential,
     /// What the token may do.
     pub scopes: Scopes,
     /// What the user granted.
@@ -62,7 +63,7 @@ impl Authorized {
     pub fn to_wire(&self) -> v1::ConnectionRef {
         v1::ConnectionRef {
             connection_id: self.connection.as_str().to_owned(),
-            secret: self.secret.to_wire(),
+            secret: self.bearer.secret().to_wire(),
         }
     }
 }

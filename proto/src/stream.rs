@@ -46,7 +46,16 @@ impl SignStream {
         }
     }
 
+    /// Asks for one signature. Signing changes nothing, so a request whose stream broke under it is sent once more:
+    /// a signer that was restarted or renews its connections costs its callers nothing.
     pub(crate) async fn call(&self, call: Call) -> Result<SignedRequest, SignerError> {
+        match self.attempt(call.clone()).await {
+            Err(error) if error.reason == Reason::SignerUnavailable => self.attempt(call).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&self, call: Call) -> Result<SignedRequest, SignerError> {
         let stream = self.opened().await?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();

@@ -25,10 +25,12 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
-/// Methods named `hold` wait for the next request, `hang` is never answered, `cut` ends the stream.
+/// Methods named `hold` wait for the next request, `cut` ends the stream, `cut once` only the first time.
 #[derive(Default, Clone)]
 struct Double {
     streams: Arc<AtomicUsize>,
+    held: Arc<AtomicUsize>,
+    cuts: Arc<AtomicUsize>,
 }
 
 fn signed(method: &str) -> SignedRequest {
@@ -68,6 +70,7 @@ impl Signing for Double {
         request: Request<Streaming<SignStreamRequest>>,
     ) -> Result<Response<Self::SignStreamStream>, Status> {
         self.streams.fetch_add(1, Ordering::SeqCst);
+        let (count_held, cuts) = (Arc::clone(&self.held), Arc::clone(&self.cuts));
         let mut requests = request.into_inner();
         let (replies, outgoing) = mpsc::channel(16);
         tokio::spawn(async move {
@@ -80,10 +83,11 @@ impl Signing for Double {
                 let outcome = match query.method.as_str() {
                     "hold" => {
                         held.push((id, query.method));
+                        count_held.fetch_add(1, Ordering::SeqCst);
                         continue;
                     }
-                    "hang" => continue,
                     "cut" => return,
+                    "cut once" if cuts.fetch_add(1, Ordering::SeqCst) == 0 => return,
                     "refuse" => Outcome::Error(SignError {
                         code: 7,
                         reason: Reason::ScopeExceeded.as_str().to_owned(),
@@ -157,28 +161,29 @@ async fn a_refusal_keeps_its_reason_and_the_stream() {
 }
 
 #[tokio::test]
-async fn a_broken_stream_fails_its_callers_and_is_opened_again() {
+async fn a_request_whose_stream_broke_is_sent_once_more() {
     let double = Double::default();
     let client = client(double.clone()).await;
-    let hanging = tokio::spawn({
-        let client = client.clone();
-        async move { client.sign(query("hang")).await }
-    });
-    while double.streams.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    // Its own request cuts the stream both times.
     let cut = client.sign(query("cut")).await.unwrap_err();
     assert_eq!(cut.reason, Reason::SignerUnavailable);
-    let hung = tokio::time::timeout(Duration::from_secs(5), hanging)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(hung.unwrap_err().reason, Reason::SignerUnavailable);
-    assert_eq!(
-        client.sign(query("again")).await.unwrap().envelope,
-        b"again"
-    );
     assert_eq!(double.streams.load(Ordering::SeqCst), 2);
+
+    // One that another request's cut took along finds the next stream. There it hangs until its turn is cut off.
+    let held = tokio::spawn({
+        let client = client.clone();
+        async move { client.sign(query("hold")).await }
+    });
+    while double.held.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let _ = client.sign(query("cut once")).await;
+    while double.held.load(Ordering::SeqCst) == 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.sign(query("now")).await.is_ok());
+    let held = tokio::time::timeout(Duration::from_secs(5), held).await;
+    assert_eq!(held.unwrap().unwrap().unwrap().envelope, b"hold");
 }
 
 #[tokio::test]

@@ -73,6 +73,15 @@ pub(crate) fn account_unknown(origin: &TargetOrigin, name: &str, names: &[&str])
     )
 }
 
+pub(crate) fn account_number_unknown(origin: &TargetOrigin, number: u64) -> SignerError {
+    SignerError::new(
+        Reason::AccountUnknown,
+        format!(
+            "The user has no account number {number} at {origin}; list the accounts there for those there are."
+        ),
+    )
+}
+
 pub(crate) fn account_ambiguous(origin: &TargetOrigin, name: &str) -> SignerError {
     let name = printable(name);
     SignerError::new(

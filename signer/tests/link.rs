@@ -5,7 +5,11 @@
 mod link;
 mod support;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use icgate_proto::{
     ERROR_DOMAIN, Link, Reason, SignerClient, SignerError,
@@ -631,4 +635,32 @@ async fn a_stopping_signer_answers_what_is_under_way() {
         .unwrap();
     let request = world.query(&bearer, AccountName::Default, "whoami");
     assert!(signer.sign(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_aged_connection_is_replaced_and_the_next_call_works() {
+    let (world, dir) = (World::start().await, tempfile::tempdir().unwrap());
+    link::init(dir.path());
+    let limits = Limits {
+        connection_age_seconds: 1,
+        ..Limits::default()
+    };
+    let signer = world.signer_with(limits, World::outer()).await;
+    let (bearer, _) = world.connect(&signer, ALICE).await;
+    let served = link::served(signer, dir.path()).await;
+    let client = link::gateway(dir.path(), served.port);
+    let call = || client.sign(Call::Query(query(&world, &bearer, "whoami")));
+    // Through several replacements, each of which may lose what was on its way at that moment and nothing more.
+    let (started, mut calls, mut lost) = (Instant::now(), 0, 0);
+    while started.elapsed() < Duration::from_secs(5) {
+        calls += 1;
+        match call().await {
+            Ok(_) => {}
+            Err(error) if error.reason.is_retryable() => lost += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert!(calls > 50 && lost <= 5, "{lost} of {calls} calls were lost");
+    assert!(call().await.is_ok());
+    served.stop.cancel();
 }

@@ -87,6 +87,33 @@ async fn a_wrong_account_is_answered_with_those_there_are() {
 }
 
 #[tokio::test]
+async fn a_number_that_is_not_the_users_ends_nothing() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (bearer, _) = world.connect(&signer, ALICE).await;
+    let error = world
+        .whoami(&signer, &bearer, AccountName::Number(987_654))
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason, Reason::AccountUnknown, "{error}");
+    assert!(
+        world
+            .whoami(&signer, &bearer, AccountName::Default)
+            .await
+            .is_ok()
+    );
+
+    // A revoked grant is told apart from it.
+    world
+        .control("revoke", json!({ "ii": "ii", "anchor": ALICE }))
+        .await;
+    let error = world
+        .whoami(&signer, &bearer, AccountName::Number(987_654))
+        .await;
+    assert_eq!(error.unwrap_err().reason, Reason::ConnectionEnded);
+}
+
+#[tokio::test]
 async fn a_query_only_grant_signs_no_update() {
     let world = World::start().await;
     let signer = world.signer().await;
@@ -286,6 +313,19 @@ async fn a_revoked_grant_ends_the_connection_for_good() {
         assert!(error.message.contains("reconnect"), "{error}");
     }
     assert_eq!(world.count("mcp_prepare_delegation").await, 1, "no retries");
+    let slot = NewSlot {
+        secret: secret(),
+        expires_at: world.in_minutes(5),
+    };
+    let error = signer
+        .add_slots(&bearer.id, &bearer.secret, &[slot])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.reason,
+        Reason::ConnectionEnded,
+        "no new credentials either"
+    );
 
     signer.stop().await;
     let restarted = world.signer().await;

@@ -9,6 +9,33 @@ use candid::types::{
 
 use super::{example, foreign, interface::distance, render};
 
+/// Work that fitting one argument list to its types may cost. A text within every limit can still ask for more: a
+/// few kilobytes of `record {}` for a type with many optional fields stand for gigabytes of `null`.
+const MAX_WORK: usize = 2_000_000;
+/// What a field that was left out costs of it, by the memory that its value takes; a case of a variant that is
+/// passed over costs one.
+const FILLED: usize = 16;
+
+/// What is left of [`MAX_WORK`].
+pub(super) struct Work(usize);
+
+impl Work {
+    pub(super) fn new() -> Self {
+        Self(MAX_WORK)
+    }
+
+    fn spend(&mut self, cost: usize) -> Result<(), Mismatch> {
+        self.0 = self.0.checked_sub(cost).ok_or_else(|| {
+            Mismatch::new(
+                "it leaves out too many optional fields, or has too many values of a large variant, to be encoded; \
+                 send fewer at a time"
+                    .to_owned(),
+            )
+        })?;
+        Ok(())
+    }
+}
+
 /// Where in an argument a value is of the wrong type, and what is wrong.
 pub(super) struct Mismatch {
     /// From the inside out.
@@ -55,7 +82,12 @@ pub(super) fn default_of(env: &TypeEnv, ty: &Type) -> Option<IDLValue> {
 }
 
 /// Gives a parsed value the type it is wanted in. Depth is that of the value, which is limited.
-pub(super) fn coerce(env: &TypeEnv, ty: &Type, value: IDLValue) -> Result<IDLValue, Mismatch> {
+pub(super) fn coerce(
+    env: &TypeEnv,
+    ty: &Type,
+    value: IDLValue,
+    work: &mut Work,
+) -> Result<IDLValue, Mismatch> {
     let traced = env
         .trace_type(ty)
         .map_err(|_| Mismatch::new("its type is not defined by the interface".to_owned()))?;
@@ -65,11 +97,11 @@ pub(super) fn coerce(env: &TypeEnv, ty: &Type, value: IDLValue) -> Result<IDLVal
             Ok(IDLValue::None)
         }
         (TypeInner::Opt(inner), IDLValue::Opt(value)) => {
-            Ok(IDLValue::Opt(Box::new(coerce(env, inner, *value)?)))
+            Ok(IDLValue::Opt(Box::new(coerce(env, inner, *value, work)?)))
         }
         // A bare value stands for `opt value`, as nothing else could be meant.
         (TypeInner::Opt(inner), value) if default_of(env, inner).is_none() => {
-            Ok(IDLValue::Opt(Box::new(coerce(env, inner, value)?)))
+            Ok(IDLValue::Opt(Box::new(coerce(env, inner, value, work)?)))
         }
         (_, IDLValue::Number(digits)) => number(env, ty, &traced, &digits),
         (TypeInner::Float32, IDLValue::Float64(n)) => {
@@ -85,10 +117,10 @@ pub(super) fn coerce(env: &TypeEnv, ty: &Type, value: IDLValue) -> Result<IDLVal
             Ok(IDLValue::Blob(bytes))
         }
         (TypeInner::Vec(inner), IDLValue::Vec(items)) => {
-            vector(env, inner, items, traced.is_blob(env))
+            vector(env, inner, items, traced.is_blob(env), work)
         }
-        (TypeInner::Record(fields), IDLValue::Record(values)) => record(env, fields, values),
-        (TypeInner::Variant(fields), IDLValue::Variant(value)) => variant(env, fields, value),
+        (TypeInner::Record(fields), IDLValue::Record(values)) => record(env, fields, values, work),
+        (TypeInner::Variant(fields), IDLValue::Variant(value)) => variant(env, fields, value, work),
         (_, value) if fits(&traced, &value) => Ok(value),
         (_, value) => Err(wrong_type(env, ty, &value)),
     }
@@ -149,10 +181,11 @@ fn vector(
     inner: &Type,
     items: Vec<IDLValue>,
     blob: bool,
+    work: &mut Work,
 ) -> Result<IDLValue, Mismatch> {
     let mut coerced = Vec::with_capacity(items.len());
     for (position, item) in items.into_iter().enumerate() {
-        let item = coerce(env, inner, item)
+        let item = coerce(env, inner, item, work)
             .map_err(|mismatch| mismatch.inside(format!("[{position}]")))?;
         coerced.push(item);
     }
@@ -166,22 +199,33 @@ fn vector(
     Ok(IDLValue::Blob(bytes.collect()))
 }
 
-fn record(env: &TypeEnv, fields: &[Field], values: Vec<IDLField>) -> Result<IDLValue, Mismatch> {
+fn record(
+    env: &TypeEnv,
+    fields: &[Field],
+    values: Vec<IDLField>,
+    work: &mut Work,
+) -> Result<IDLValue, Mismatch> {
     // Both sides are sorted by the label's number.
     let mut values = values.into_iter().peekable();
-    let mut coerced = Vec::with_capacity(fields.len());
+    let mut coerced = Vec::with_capacity(values.len());
     for field in fields {
         let id = field.id.get_id();
         if let Some(extra) = values.next_if(|value| value.id.get_id() < id) {
             return Err(unknown_label("field", &extra.id, fields));
         }
         let value = match values.next_if(|value| value.id.get_id() == id) {
-            Some(value) => coerce(env, &field.ty, value.val)
-                .map_err(|mismatch| mismatch.inside(format!(".{}", field.id)))?,
-            None => default_of(env, &field.ty).ok_or_else(|| {
-                let ty = example::type_text(env, &field.ty);
-                Mismatch::new(format!("the field `{}` : {ty} is missing", field.id))
-            })?,
+            Some(value) => coerce(env, &field.ty, value.val, work)
+                .map_err(|mismatch| mismatch.inside(format!(".{}", shown(&field.id))))?,
+            None => {
+                work.spend(FILLED)?;
+                default_of(env, &field.ty).ok_or_else(|| {
+                    let ty = example::type_text(env, &field.ty);
+                    Mismatch::new(format!(
+                        "the field `{}` : {ty} is missing",
+                        shown(&field.id)
+                    ))
+                })?
+            }
         };
         coerced.push(IDLField {
             id: field.id.as_ref().clone(),
@@ -194,17 +238,24 @@ fn record(env: &TypeEnv, fields: &[Field], values: Vec<IDLField>) -> Result<IDLV
     }
 }
 
-fn variant(env: &TypeEnv, fields: &[Field], value: VariantValue) -> Result<IDLValue, Mismatch> {
+fn variant(
+    env: &TypeEnv,
+    fields: &[Field],
+    value: VariantValue,
+    work: &mut Work,
+) -> Result<IDLValue, Mismatch> {
     let given = *value.0;
+    let wanted = given.id.get_id();
     let Some((field, position)) = fields
         .iter()
         .zip(0..)
-        .find(|(field, _)| field.id.get_id() == given.id.get_id())
+        .find(|(field, _)| field.id.get_id() == wanted)
     else {
         return Err(unknown_label("case", &given.id, fields));
     };
-    let val = coerce(env, &field.ty, given.val)
-        .map_err(|mismatch| mismatch.inside(format!(".{}", field.id)))?;
+    work.spend(usize::try_from(position).unwrap_or(MAX_WORK))?;
+    let val = coerce(env, &field.ty, given.val, work)
+        .map_err(|mismatch| mismatch.inside(format!(".{}", shown(&field.id))))?;
     let id = field.id.as_ref().clone();
     Ok(IDLValue::Variant(VariantValue(
         Box::new(IDLField { id, val }),
@@ -212,13 +263,18 @@ fn variant(env: &TypeEnv, fields: &[Field], value: VariantValue) -> Result<IDLVa
     )))
 }
 
+/// A label as a message names it: strangers choose labels, and a quoted one may be any text.
+fn shown(label: &Label) -> String {
+    foreign::one_line(&label.to_string(), 60)
+}
+
 fn unknown_label(kind: &str, given: &Label, fields: &[Field]) -> Mismatch {
     const SHOWN: usize = 20;
-    let given = foreign::shorten(&given.to_string(), 60);
+    let given = shown(given);
     let names: Vec<String> = fields
         .iter()
         .take(SHOWN)
-        .map(|field| field.id.to_string())
+        .map(|field| shown(&field.id))
         .collect();
     let nearest = names
         .iter()

@@ -2,7 +2,9 @@
 
 use candid::types::{Field, Label, Type, TypeEnv, TypeInner};
 
-/// Longest text of a type or an example, in bytes.
+use super::foreign;
+
+/// Longest text of a type or an example, in characters.
 const MAX_TEXT: usize = 400;
 /// Levels of a type that an example fills in.
 const MAX_DEPTH: usize = 4;
@@ -44,12 +46,9 @@ fn join(types: &[Type], text: impl Fn(&Type) -> String) -> String {
         .join(", ")
 }
 
-fn finish(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
-        text.push('…');
-    }
-    text
+/// Names in it are a stranger's.
+fn finish(text: String) -> String {
+    foreign::one_line(&text, MAX_TEXT)
 }
 
 fn write_type(out: &mut String, ty: &Type, depth: usize) {

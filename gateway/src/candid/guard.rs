@@ -15,6 +15,9 @@ pub const MAX_DEPTH: usize = 128;
 pub const MAX_TYPES: usize = 1024;
 /// Longest number, in characters; converting one takes time that grows with its square.
 pub const MAX_NUMBER: usize = 10_000;
+/// From this length on, in bytes, a line is broken after the next separator: the parser of interfaces looks for the
+/// end of the line at every token, so that a megabyte in one line would take it half a minute.
+const LINE: usize = 1024;
 
 /// Why a text is not given to the parser.
 #[non_exhaustive]
@@ -85,9 +88,10 @@ pub fn guard(text: &str) -> Result<Guarded<'_>, GuardError> {
             b'/' => scan.slash()?,
             b'(' | b'{' => scan.open()?,
             b')' | b'}' => scan.close(),
-            b';' | b',' => {
-                scan.pending = 0;
+            b';' | b',' => scan.separator(),
+            b'\n' => {
                 scan.at += 1;
+                scan.line = scan.at;
             }
             b'0'..=b'9' | b'.' => scan.number()?,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => scan.word()?,
@@ -101,7 +105,9 @@ struct Scan<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// The text without comments, up to `copied`; stays empty while there is no comment.
+    /// Where the line began.
+    line: usize,
+    /// The text without comments and with broken lines, up to `copied`; stays empty while it is the text itself.
     kept: String,
     copied: usize,
     /// What each open bracket added to the depth; at most [`MAX_DEPTH`] entries.
@@ -119,6 +125,7 @@ impl<'a> Scan<'a> {
             text,
             bytes: text.as_bytes(),
             at: 0,
+            line: 0,
             kept: String::new(),
             copied: 0,
             open: Vec::new(),
@@ -145,6 +152,22 @@ impl<'a> Scan<'a> {
             self.pending = added - 1;
         }
         self.at += 1;
+    }
+
+    fn separator(&mut self) {
+        self.pending = 0;
+        self.at += 1;
+        if self.at - self.line > LINE {
+            self.keep('\n');
+            self.line = self.at;
+        }
+    }
+
+    /// Keeps what was not kept yet of the text so far, and a character more.
+    fn keep(&mut self, more: char) {
+        self.kept.push_str(&self.text[self.copied..self.at]);
+        self.kept.push(more);
+        self.copied = self.at;
     }
 
     fn measure(&mut self) -> Result<(), GuardError> {
@@ -293,6 +316,18 @@ mod tests {
         assert_eq!(guard("(/** doc **/ 1)").unwrap().as_str(), "(  1)");
         let many = "//\n".repeat(200_000);
         assert!(!guard(&many).unwrap().as_str().contains('/'));
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_tokens_only() {
+        let text = format!("(\"{}\", {})", "a;".repeat(2 * LINE), "1;2,".repeat(LINE));
+        let guarded = guard(&text).unwrap();
+        assert_eq!(guarded.as_str().replace('\n', ""), text);
+        let mut lines = guarded.as_str().lines();
+        assert!(lines.next().unwrap().contains(&"a;".repeat(2 * LINE)));
+        assert!(lines.all(|line| line.len() <= LINE + 2));
+        let short = "1;\n".repeat(LINE);
+        assert_eq!(guard(&short).unwrap().as_str(), short);
     }
 
     #[test]

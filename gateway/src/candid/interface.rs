@@ -373,6 +373,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_interface_in_one_line_is_parsed_in_time() {
+        let methods: String = (0..60_000).map(|n| format!("m{n}:()->();")).collect();
+        let text = format!("service:{{{methods}}}");
+        let parsing = parse(&text);
+        let interface = tokio::time::timeout(std::time::Duration::from_secs(8), parsing).await;
+        assert_eq!(interface.unwrap().unwrap().method_names().count(), 60_000);
+    }
+
+    #[tokio::test]
     async fn the_nearest_method_is_found_or_none() {
         let interface =
             parse("service : { icrc1_balance_of : () -> (); greet : () -> (); count : () -> () }")

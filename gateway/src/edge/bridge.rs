@@ -175,18 +175,41 @@ async fn answer(
 
 /// Answers a request that does not reach the handler, and ends its connection.
 pub(super) async fn refuse(connection: &Connection, mut session: ServerSession, refusal: Refusal) {
-    debug!(address = %connection.address, status = refusal.status().as_u16(), "refused");
     let refusing = async {
-        session.set_keepalive(None);
-        let mut header = ResponseHeader::from(refusal.response().into_parts().0);
-        let body = refusal.body();
-        header.set_content_length(body.len())?;
-        session.write_error_response(header, body).await?;
+        write_refusal(connection, &mut session, refusal).await?;
         linger(connection, &mut session).await;
-        session.finish().await
+        session.finish().await.map(drop)
     };
     // Whether the client hears the refusal is its own affair.
     let _ = timeout(connection.edge.limits.idle_time, refusing).await;
+}
+
+/// The same for a session that could not read the header: anything that asks it about the request or its body
+/// would panic.
+pub(super) async fn refuse_unread(
+    connection: &Connection,
+    mut session: ServerSession,
+    refusal: Refusal,
+) {
+    let refusing = async {
+        let written = write_refusal(connection, &mut session, refusal).await;
+        session.shutdown().await;
+        written
+    };
+    let _ = timeout(connection.edge.limits.idle_time, refusing).await;
+}
+
+async fn write_refusal(
+    connection: &Connection,
+    session: &mut ServerSession,
+    refusal: Refusal,
+) -> pingora_core::Result<()> {
+    debug!(address = %connection.address, status = refusal.status().as_u16(), "refused");
+    session.set_keepalive(None);
+    let mut header = ResponseHeader::from(refusal.response().into_parts().0);
+    let body = refusal.body();
+    header.set_content_length(body.len())?;
+    session.write_error_response(header, body).await
 }
 
 async fn write(

@@ -161,10 +161,11 @@ impl Connection {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
-                    debug!(address = %self.address, %error, "not a request");
-                    return bridge::refuse(self, session, unreadable(&error)).await;
+                    // Not the error's text, which quotes the header with the token in it.
+                    debug!(address = %self.address, error = error.etype().as_str(), "not a request");
+                    return bridge::refuse_unread(self, session, unreadable(&error)).await;
                 }
-                Err(_) => return bridge::refuse(self, session, Refusal::TooSlow).await,
+                Err(_) => return bridge::refuse_unread(self, session, Refusal::TooSlow).await,
             }
             let Some(reusable) = bridge::exchange(self, session).await else {
                 return;

@@ -12,7 +12,7 @@ use super::{
     catalog::{Output, Tools, schema},
     failure::{Failure, of_signer},
 };
-use crate::{candid::foreign::shorten, connection::Authorized};
+use crate::{candid::foreign::one_line, connection::Authorized};
 
 /// Accounts listed at most.
 const MAX_ACCOUNTS: usize = 200;
@@ -172,7 +172,7 @@ struct Shown {
 impl Shown {
     fn of(account: &v1::Account) -> Self {
         Self {
-            name: account.name.as_deref().map(|name| shorten(name, 128)),
+            name: account.name.as_deref().map(|name| one_line(name, 128)),
             number: account.number,
             last_used: account.last_used_ns.and_then(|nanos| {
                 OffsetDateTime::from_unix_timestamp_nanos(nanos.into())

@@ -7,6 +7,7 @@ mod catalog;
 mod failure;
 mod identity;
 mod interface;
+mod listing;
 mod origin;
 mod passed;
 mod server;
@@ -27,6 +28,7 @@ use rmcp::transport::streamable_http_server::{
 
 use self::{
     catalog::{Catalog, Tools},
+    listing::{Asked, Listing},
     passed::PassedInterfaces,
     server::Server,
 };
@@ -51,6 +53,7 @@ pub enum McpError {
 /// service serves both.
 pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
+    listing: Listing,
 }
 
 impl Mcp {
@@ -84,6 +87,7 @@ impl Mcp {
             .disable_allowed_hosts()
             .disable_allowed_origins();
         Mcp {
+            listing: Listing::new(),
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -112,10 +116,20 @@ impl Mcp {
             Ok(request) => request,
             Err(response) => return response,
         };
+        let asked = Asked::read(&request);
+        if let Some(asked) = &asked
+            && let Some(answer) = self.listing.answer(asked).await
+        {
+            return answer;
+        }
         request.extensions_mut().insert(authorized);
         let was_json = transport::is_json(request.headers());
         let body = request.body().clone();
         let served = self.service.handle(request.map(Full::new)).await;
-        transport::finish(served, &body, was_json).await
+        let response = transport::finish(served, &body, was_json).await;
+        match asked {
+            Some(asked) => self.listing.remember(asked, response).await,
+            None => response,
+        }
     }
 }

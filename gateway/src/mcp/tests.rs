@@ -13,7 +13,7 @@ use std::{
 
 use http_body_util::BodyExt;
 use icgate_proto::{
-    ConnectionSecret, Reason, SignerClient, SignerError,
+    Reason, SignerClient, SignerError,
     v1::{
         Account, GetPrincipalRequest, GetPrincipalResponse, ListAccountsRequest,
         ListAccountsResponse, account_selector,
@@ -30,6 +30,7 @@ use crate::{
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
     ic::Ic,
     instance::InstanceName,
+    oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
 };
 
@@ -142,7 +143,7 @@ fn authorized(scopes: &[Scope], access_level: AccessLevel) -> Authorized {
     Authorized {
         instance: InstanceName::Beta,
         connection: ConnectionId::new("connection"),
-        secret: ConnectionSecret::new([7; 32]),
+        bearer: Credential::mint(Prefix::Access),
         scopes: scopes.iter().copied().collect::<Scopes>(),
         access_level,
         connection_expires_at: SystemTime::now() + Duration::from_secs(600),
@@ -297,6 +298,42 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
             "{method}: {answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_list_that_is_remembered_still_meets_every_check() {
+    let bench = bench().await;
+    let send = async |request| {
+        read(
+            bench
+                .mcp
+                .handle(InstanceName::Beta, everything(), request)
+                .await,
+        )
+        .await
+    };
+    let (_, first) = send(modern("tools/list", json!({}))).await;
+    let (_, again) = send(modern("tools/list", json!({}))).await;
+    assert_eq!(again, first);
+
+    let old = json!({ "jsonrpc": "2.0", "id": "x", "method": "tools/list" });
+    let (_, old) = send(request(&old)).await;
+    assert_eq!(old["id"], "x");
+    assert_eq!(old["result"]["tools"], first["result"]["tools"]);
+    assert!(old["result"].get("cacheScope").is_none(), "{old}");
+
+    // The header contradicts the body: refused however often the list was asked for before.
+    let mut torn = modern("tools/list", json!({}));
+    torn.headers_mut().insert(
+        "mcp-protocol-version",
+        http::HeaderValue::from_static("2025-11-25"),
+    );
+    let (status, refused) = send(torn).await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (400, &json!(-32020)),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{call::Order, failure::Failure, submit::NotAnswered};
 use crate::{
-    candid::{foreign::shorten, interface::Interface},
+    candid::{foreign::one_line, interface::Interface},
     ic::{IcError, RejectKind},
 };
 
@@ -27,7 +27,7 @@ impl Order {
             }
         };
         let (name, canister) = (&self.method, self.canister);
-        let said = shorten(&error.reject_message, MAX_MESSAGE);
+        let said = one_line(&error.reject_message, MAX_MESSAGE);
         match RejectKind::from(&error) {
             RejectKind::CanisterUnknown => Failure::new(
                 "CANISTER_UNKNOWN",
@@ -78,19 +78,20 @@ impl Order {
         let Some(interface) = interface else {
             return format!(
                 "The canister {canister} has no {kind} method `{}`. Check the name.",
-                shorten(name, 100)
+                one_line(name, 100)
             );
         };
         if let Some(hint) = self.unlisted(Some(interface)) {
             return format!(
                 "The canister {canister} has no {kind} method `{}`. {hint}",
-                shorten(name, 100)
+                one_line(name, 100)
             );
         }
         let methods: Vec<&str> = interface.method_names().take(LISTED).collect();
         format!(
-            "The canister {canister} has no {kind} method `{name}` although its interface lists one; it lists: {}.",
-            shorten(&methods.join(", "), 1_000)
+            "The canister {canister} has no {kind} method `{}` although its interface lists one; it lists: {}.",
+            one_line(name, 100),
+            one_line(&methods.join(", "), 1_000)
         )
     }
 
@@ -103,13 +104,13 @@ impl Order {
         Some(match interface.nearest(&self.method) {
             Some(nearest) => format!(
                 "Its interface does not list that method; did you mean `{}`?",
-                shorten(nearest, 100)
+                one_line(nearest, 100)
             ),
             None => {
                 let methods: Vec<&str> = interface.method_names().take(LISTED).collect();
                 format!(
                     "Its interface does not list that method. It lists: {}.",
-                    shorten(&methods.join(", "), 1_000)
+                    one_line(&methods.join(", "), 1_000)
                 )
             }
         })

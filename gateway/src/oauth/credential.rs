@@ -1,3 +1,5 @@
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -40,6 +42,12 @@ pub(crate) struct Credential {
     #[zeroize(skip)]
     prefix: Prefix,
     bytes: [u8; 32],
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..", self.prefix.as_str())
+    }
 }
 
 impl Credential {

@@ -145,7 +145,7 @@ impl Server {
         Ok(Authorized {
             instance: instance.name,
             connection: verified.connection.clone(),
-            secret: token.secret(),
+            bearer: token,
             scopes: verified.scopes,
             access_level: verified.access_level,
             connection_expires_at: verified.connection_expires_at.into(),

@@ -8,7 +8,10 @@ use super::{
     credential::random_name,
     redirect::AllowList,
 };
-use crate::store::{Moment, records::Client};
+use crate::{
+    candid::foreign::is_plain,
+    store::{Moment, records::Client},
+};
 
 /// Longest registration that is read, in bytes: sixteen redirect URIs and some room.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
@@ -92,11 +95,11 @@ pub(crate) fn describe(client: &Client) -> Value {
 
 /// A name fit for the consent page: one line, bounded, nothing that reorders or hides text.
 pub(super) fn clean_name(name: &str) -> Option<String> {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
-    };
-    let name: String = name.chars().filter(|c| !hides(*c)).take(MAX_NAME).collect();
+    let name: String = name
+        .chars()
+        .filter(|c| is_plain(*c) && !matches!(c, '\n' | '\t'))
+        .take(MAX_NAME)
+        .collect();
     let name = name.trim();
     (!name.is_empty()).then(|| name.to_owned())
 }

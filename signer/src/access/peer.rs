@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
+use tokio::time::Instant;
 use x509_parser::{extensions::GeneralName, prelude::*};
 
 use super::Role;
@@ -17,6 +18,7 @@ pub struct RoleRule {
 /// The client at the other end of a TLS connection, as its certificate names it.
 #[derive(Debug, Clone)]
 pub struct Peer {
+    connected_at: Instant,
     subject: Arc<str>,
     roles: Arc<[Role]>,
 }
@@ -37,6 +39,7 @@ impl Peer {
             .map(|rule| rule.role);
         let observer = (leaf == Some(own)).then_some(Role::Observer);
         Self {
+            connected_at: Instant::now(),
             roles: named.chain(observer).collect(),
             subject: names.join(", ").into(),
         }
@@ -45,6 +48,11 @@ impl Peer {
     /// Its subject alternative names, for the log.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// When its connection was made.
+    pub fn connected_at(&self) -> Instant {
+        self.connected_at
     }
 
     /// Its roles.

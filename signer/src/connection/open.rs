@@ -27,7 +27,7 @@ use crate::{
 /// An opened connection is forgotten when nobody used it for this long.
 const IDLE: Duration = Duration::from_secs(600);
 /// Opened connections kept at once.
-const CAPACITY: u64 = 10_000;
+const CAPACITY: u64 = 4096;
 const STRIPES: usize = 64;
 /// How often opening is tried again when the connection changed meanwhile.
 const TRIES: usize = 3;

@@ -9,7 +9,8 @@ use crate::{
     account::{AccountKey, AppIdentity, TargetOrigin, choose},
     clock::Nanos,
     envelope::{Bounds, Call, Digest, Rule, SignedEnvelope, decide, sign},
-    transport::AccountInfo,
+    refusal,
+    transport::{AccountInfo, IdentityCallError},
 };
 
 /// One of the user's accounts at an app, as a caller names it.
@@ -136,7 +137,7 @@ impl Signer {
         if connection.is_live(self.clock.now()) {
             Ok(())
         } else {
-            Err(crate::refusal::connection_ended())
+            Err(refusal::connection_ended())
         }
     }
 
@@ -211,10 +212,27 @@ impl Signer {
                 &origin,
                 account,
             );
-            match minted.await {
-                Ok(app) => Ok(app),
-                Err(failure) => Err(this.identity_failure(&connection, failure).await),
+            match (minted.await, account) {
+                (Ok(app), _) => Ok(app),
+                (Err(IdentityCallError::Unauthorized), Some(number)) => {
+                    Err(this.refused_number(&connection, &origin, number).await)
+                }
+                (Err(failure), _) => Err(this.identity_failure(&connection, failure).await),
             }
+        }
+    }
+
+    /// Internet Identity answers the same to a grant it no longer honours and to the number of an account that is
+    /// not the user's. The list of accounts tells which it was; only the former ends the connection.
+    async fn refused_number(
+        self: &Arc<Self>,
+        connection: &Arc<OpenConnection>,
+        origin: &TargetOrigin,
+        number: u64,
+    ) -> SignerError {
+        match self.fetch_accounts(connection, origin).await {
+            Ok(_) => refusal::account_number_unknown(origin, number),
+            Err(error) => error,
         }
     }
 

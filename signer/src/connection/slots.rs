@@ -3,6 +3,7 @@ use icgate_proto::{ConnectionSecret, SignerError};
 use super::{ConnectionId, NewSlot};
 use crate::{
     Signer,
+    envelope::Standing,
     refusal::{self, stored},
     vault::{NewSlotRow, SlotKey, SlotRecord, slot_id},
 };
@@ -14,7 +15,7 @@ impl Signer {
     /// Opens a connection to further credentials; returns the slots' ids in the same order.
     ///
     /// # Errors
-    /// When the secret opens nothing, a new slot has lapsed already, or there are too many.
+    /// When the secret opens nothing, the connection is over, a new slot has lapsed already, or there are too many.
     pub async fn add_slots(
         &self,
         id: &ConnectionId,
@@ -31,6 +32,9 @@ impl Signer {
             return Err(refusal::invalid("`slots.expires_at_ns` has passed"));
         }
         let found = self.find(id, secret).await?;
+        if found.standing(now) == Standing::Ended {
+            return Err(refusal::connection_ended());
+        }
         let seal = |slot: &NewSlot| {
             let sealed = SlotKey::derive(id.as_str(), &slot.secret).seal(&found.pair)?;
             let record = SlotRecord {

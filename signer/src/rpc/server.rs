@@ -88,8 +88,9 @@ pub async fn serve(
     let serving = Server::builder()
         .timeout(DEADLINE)
         .max_concurrent_streams(limits.concurrent_streams)
+        // At this age no new calls are accepted and those under way finish; signing streams end by themselves. A
+        // grace period is not set: with one, tonic cuts the connection off without telling the client first.
         .max_connection_age(Duration::from_secs(limits.connection_age_seconds.into()))
-        .max_connection_age_grace(DEADLINE)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(MAX_HEADERS)

@@ -1,6 +1,7 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use icgate_proto::v1::{self, signing_server::Signing};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -8,8 +9,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{decode, stream};
 use crate::{
     Signer,
-    access::{GATEWAY_ONLY, require},
+    access::{GATEWAY_ONLY, Peer, require},
 };
+
+/// How long a signing stream outlives the age of its connection: by then the client knows not to open the next one
+/// on it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// `icgate.signer.v1.Signing`
 pub(super) struct SigningService {
@@ -60,8 +65,11 @@ impl Signing for SigningService {
         request: Request<Streaming<v1::SignStreamRequest>>,
     ) -> Result<Response<Self::SignStreamStream>, Status> {
         require(request.extensions(), GATEWAY_ONLY)?;
+        let age = Duration::from_secs(self.signer.limits.connection_age_seconds.into());
+        let connected_at = request.extensions().get().map(Peer::connected_at);
+        let until = connected_at.unwrap_or_else(Instant::now) + age + LINGER;
         let requests = request.into_inner();
-        let replies = stream::serve(Arc::clone(&self.signer), requests, self.stop.clone());
+        let replies = stream::serve(Arc::clone(&self.signer), requests, self.stop.clone(), until);
         Ok(Response::new(replies))
     }
 }

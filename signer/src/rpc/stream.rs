@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures_util::StreamExt;
 use icgate_proto::{
@@ -7,7 +7,10 @@ use icgate_proto::{
         SignStreamReply, SignStreamRequest, sign_stream_reply::Outcome, sign_stream_request::Call,
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, sleep_until},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -28,20 +31,29 @@ type Replies = mpsc::Sender<Result<SignStreamReply, Status>>;
 /// Answers the requests of a stream as they come. What can be signed from memory is signed in small batches on every
 /// core; a request that needs Internet Identity gets a task of its own and delays no other. When as many requests as
 /// the limit allows are being worked on, the stream is not read further.
+///
+/// The stream ends with `stop` or, so that its connection can be closed with nothing under way, at `until`.
 pub(super) fn serve(
     signer: Arc<Signer>,
     requests: Streaming<SignStreamRequest>,
     stop: CancellationToken,
+    until: Instant,
 ) -> ReceiverStream<Result<SignStreamReply, Status>> {
     let limit = signer.limits.requests_in_flight;
     let (replies, outgoing) = mpsc::channel(limit as usize);
     let in_flight = Arc::new(Semaphore::new(limit as usize));
     tokio::spawn(async move {
+        let mut end = pin!(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep_until(until) => {}
+            }
+        });
         let mut batches = requests.ready_chunks(BATCH.min(limit as usize));
         loop {
             let batch = tokio::select! {
                 batch = batches.next() => batch,
-                () = stop.cancelled() => return,
+                () = &mut end => return,
                 () = replies.closed() => return,
             };
             // A broken stream has no later requests; what is under way is answered.

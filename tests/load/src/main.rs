@@ -6,20 +6,36 @@
 //! median of its rounds.
 #![forbid(unsafe_code)]
 
-mod accounting;
-mod bare;
+mod bars;
+mod baseline;
 mod calls;
 mod closed_loop;
+mod cores;
+mod machine;
+mod mcp_request;
+mod process_figures;
 mod report;
+mod rounds;
+mod settings;
 mod signing;
 
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
-
-use accounting::Side;
 use icgate_system::Stack;
-use report::Report;
+use tokio::runtime;
+
+use crate::{
+    cores::{Side, pin},
+    machine::Machine,
+    process_figures::resident_mib,
+    report::{Memory, Report},
+    settings::Settings,
+};
 
 /// Whatever stops a measurement; the program has nothing to decide about it.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -37,34 +53,11 @@ struct Args {
     command: Option<Command>,
 }
 
-/// How hard and how long.
-#[derive(Debug, Clone, Copy, clap::Args)]
-struct Settings {
-    /// Seconds a target is loaded in one round.
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
-    /// Rounds; figures are medians over them.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// HTTP connections, each with one request in flight.
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
-    /// Signing requests in flight.
-    #[arg(long, default_value_t = 64)]
-    in_flight: usize,
-}
-
-impl Settings {
-    fn round(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds)
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves the baseline: hyper and rmcp with nothing around them.
     #[command(hide = true)]
-    Bare {
+    Baseline {
         /// JSON of the `tools/list` result to answer with.
         #[arg(long)]
         tools: PathBuf,
@@ -76,53 +69,58 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // One worker on each side: the figures are about one core.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let outcome = match args.command {
+        Some(Command::Baseline { tools, ready_file }) => serve_baseline(&tools, &ready_file),
+        None => measure_and_print(args.settings.resolved(), args.check),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("icgate-load: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn serve_baseline(tools: &Path, ready_file: &Path) -> Result<ExitCode, Failure> {
+    // The runtime that the gateway has, too.
+    runtime::Runtime::new()?.block_on(baseline::serve(tools, ready_file))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure_and_print(settings: Settings, check: bool) -> Result<ExitCode, Failure> {
+    // The load generator has one core, so one thread.
+    let runtime = runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let outcome = runtime.map_err(Failure::from).and_then(|runtime| {
-        runtime.block_on(async {
-            match &args.command {
-                Some(Command::Bare { tools, ready_file }) => {
-                    bare::serve(tools, ready_file).await.map(|()| None)
-                }
-                None => measure(args.settings).await.map(Some),
-            }
-        })
-    });
-    match outcome {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(report)) => {
-            print!("{report}");
-            if args.check && !report.passes() {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            }
-        }
-        Err(error) => {
-            eprintln!("icgate-load: {error}");
-            ExitCode::FAILURE
-        }
-    }
+        .build()?;
+    let report = runtime.block_on(measure(settings))?;
+    print!("{report}");
+    eprintln!("icgate-load: written to {}", report.save()?.display());
+    Ok(if check && !report.passes() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn measure(settings: Settings) -> Result<Report, Failure> {
-    let mut report = Report::new(settings);
+    let machine = Machine::read();
     let stack = Stack::start().await;
-    let (gateway, signer) = (stack.gateway.process().pid(), stack.signer.process().pid());
-    report.resident("gateway", accounting::resident_mib(gateway)?);
-    report.resident("signer", accounting::resident_mib(signer)?);
-    accounting::pin(gateway, Side::Server);
-    accounting::pin(signer, Side::Server);
-    accounting::pin(stack.devnet.process().pid(), Side::Load);
-    accounting::pin(std::process::id(), Side::Load);
+    let after_start = memory(&stack)?;
+    pin(stack.gateway.process().pid(), Side::Server);
+    pin(stack.signer.process().pid(), Side::Server);
+    pin(stack.devnet.process().pid(), Side::Load);
+    pin(std::process::id(), Side::Load);
+    Ok(Report {
+        machine,
+        settings,
+        calls: calls::measure(&stack, settings).await?,
+        signing: signing::measure(&stack, settings).await?,
+        after_start,
+        after_load: memory(&stack)?,
+    })
+}
 
-    eprintln!("icgate-load: MCP calls");
-    calls::measure(&stack, settings, &mut report).await?;
-    eprintln!("icgate-load: signatures");
-    signing::measure(&stack, settings, &mut report).await?;
-    report.resident("gateway after load", accounting::resident_mib(gateway)?);
-    report.resident("signer after load", accounting::resident_mib(signer)?);
-    Ok(report)
+fn memory(stack: &Stack) -> Result<Memory, Failure> {
+    Ok(Memory {
+        gateway_mib: resident_mib(stack.gateway.process().pid())?,
+        signer_mib: resident_mib(stack.signer.process().pid())?,
+    })
 }

@@ -56,7 +56,8 @@ pub struct Client {
 }
 
 impl AuthServer {
-    pub(crate) fn new(base: &str, instance: Instance) -> Self {
+    /// The authorization server of an instance behind `base`, an origin like `http://127.0.0.1:8000`.
+    pub fn new(base: &str, instance: Instance) -> Self {
         Self {
             base: base.to_owned(),
             instance,

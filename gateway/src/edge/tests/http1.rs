@@ -372,3 +372,61 @@ async fn malformed_chunks_are_refused_and_end_the_connection() {
         );
     }
 }
+
+/// What is logged, all levels, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_request_does_not_bring_its_token_into_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::start(Limits::default()).await;
+    let answer = server
+        .exchange("GET /hello HTTP/1.1\r\nhost: a\r\nauthorization: Bearer icg_at_secret\r\nbad name : x\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("not a request"), "{text}");
+    assert!(!text.contains("icg_at_secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_read_ends_its_connection_without_a_panic() {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        hook(info);
+    }));
+    let server = Server::start(Limits::default()).await;
+    for line in [
+        "bad name : x",
+        "host: b",
+        "content-length: 1\r\ncontent-length: 2",
+        "transfer-encoding: gzip",
+    ] {
+        let answer = server
+            .exchange(&format!("GET /hello HTTP/1.1\r\nhost: a\r\n{line}\r\n\r\n"))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{line}: {answer}");
+        assert!(answer.ends_with('}'), "{line}: {answer}");
+    }
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+}

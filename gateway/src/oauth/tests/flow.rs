@@ -49,7 +49,7 @@ async fn an_app_connects_calls_refreshes_and_disconnects() {
     assert_eq!(authorized.access_level, AccessLevel::All);
     let access = tokens["access_token"].as_str().unwrap();
     let secret = Credential::parse(Prefix::Access, access).unwrap().secret();
-    assert_eq!(authorized.secret, secret);
+    assert_eq!(authorized.bearer.secret(), secret);
     // The cookie's and the code's slots are gone, those of the two tokens stay.
     eventually("two slots", || house.signer.slots(ONLY) == 2).await;
     assert!(house.signer.state().connections[ONLY].contains_key(&secret.to_wire()));

@@ -2,116 +2,166 @@
 
 use std::{
     fs::{self, File},
-    process::{Command, Stdio},
+    os::unix::fs::PermissionsExt,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use icgate_system::{Era, Instance, McpClient, binary, free_port, http_client, repository, until};
+use icgate_system::{
+    AuthServer, Browser, Client, Era, Instance, McpClient, binary, free_port, http_client,
+    repository, until,
+};
 use reqwest::StatusCode;
 use serde_json::json;
+use tempfile::TempDir;
 
 const BOUND: Duration = Duration::from_secs(120);
 
-/// Stops the script and what it started when the test fails half way.
-struct Script(std::process::Child);
+/// `deploy/run` under way, stopped with what it started when the test ends.
+struct Script {
+    child: Child,
+    url: String,
+    /// Holds the state directory.
+    dir: TempDir,
+}
 
 impl Script {
-    fn terminate(&self) {
+    /// Starts it on a free port with a state directory of its own, and waits until all is up.
+    async fn start(arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}");
+        let output = File::create(dir.path().join("output")).expect("a file for the output");
+        let binaries = binary("icgate");
+        let child = Command::new(repository().join("deploy").join("run"))
+            .args(arguments)
+            .env("PORT", port.to_string())
+            .env("ICGATE_STATE_DIR", dir.path().join("state"))
+            // The binaries the other tests use: building release ones here would take minutes.
+            .env("ICGATE_BIN_DIR", binaries.parent().expect("a directory"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .spawn()
+            .expect("deploy/run starts");
+        let mut script = Self { child, url, dir };
+        until("deploy/run to be done starting", BOUND, || {
+            let ended = script.child.try_wait().expect("the script's state");
+            assert!(ended.is_none(), "{ended:?}\n{}", script.shown());
+            let done = script.shown().contains("Ctrl-C stops both");
+            async move { done.then_some(()) }
+        })
+        .await;
+        let line = format!(
+            "claude mcp add --transport http icgate {}/mcp\n",
+            script.url
+        );
+        assert!(script.shown().contains(&line), "{}", script.shown());
+        script
+    }
+
+    /// What it has printed.
+    fn shown(&self) -> String {
+        fs::read_to_string(self.dir.path().join("output")).unwrap_or_default()
+    }
+
+    /// A file of its state directory.
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.dir.path().join("state").join(file))
+            .unwrap_or_else(|error| panic!("{file}: {error}\n{}", self.shown()))
+    }
+
+    fn signal(&self, name: &str) {
+        // An error means that it has ended already.
         let _ = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.0.id().to_string())
+            .arg(name)
+            .arg(self.child.id().to_string())
             .status();
+    }
+
+    /// Asks it to stop and sees that nothing is left.
+    async fn stop(mut self, signal: &str) {
+        self.signal(signal);
+        let status = until("the script to end", BOUND, || {
+            let ended = self.child.try_wait().expect("the script's state");
+            async move { ended }
+        })
+        .await;
+        assert!(status.success(), "{status}\n{}", self.shown());
+        let gone = http_client()
+            .get(format!("{}/healthz", self.url))
+            .send()
+            .await;
+        assert!(gone.is_err(), "nothing listens any more");
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
-        self.terminate();
-        let _ = self.0.wait();
+        self.signal("-TERM");
+        let _ = self.child.wait();
     }
 }
 
 #[tokio::test]
 async fn the_offline_demo_starts_serves_and_stops() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let state = dir.path().join("state");
-    let log = dir.path().join("log");
-    let port = free_port();
-    let url = format!("http://127.0.0.1:{port}");
-    let output = File::create(&log).expect("a log file");
-    let binaries = binary("icgate");
-    let binaries = binaries.parent().expect("a directory");
-    let child = Command::new(repository().join("deploy").join("run"))
-        .arg("--offline-demo")
-        .env("PORT", port.to_string())
-        .env("PUBLIC_URL", &url)
-        .env("ICGATE_STATE_DIR", &state)
-        // The binaries the other tests use: building release ones here would take minutes.
-        .env("ICGATE_BIN_DIR", binaries)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().expect("a second handle"))
-        .stderr(output)
-        .spawn()
-        .expect("deploy/run starts");
-    let mut script = Script(child);
-    let shown = || fs::read_to_string(&log).unwrap_or_default();
-
-    let line = format!("claude mcp add --transport http icgate {url}/mcp");
-    until("the connect line", BOUND, || {
-        let ended = script.0.try_wait().expect("the script's state");
-        assert!(ended.is_none(), "{ended:?}\n{}", shown());
-        let said = shown().contains(&line) && shown().contains("Ctrl-C stops both.");
-        async move { said.then_some(()) }
-    })
-    .await;
-    assert!(shown().contains("not a boundary"), "{}", shown());
+    let script = Script::start(&["--offline-demo"]).await;
+    assert!(
+        script.shown().contains("not a boundary"),
+        "{}",
+        script.shown()
+    );
 
     let health = http_client()
-        .get(format!("{url}/healthz"))
+        .get(format!("{}/healthz", script.url))
         .send()
-        .await
-        .expect("/healthz");
-    assert_eq!(health.status(), StatusCode::OK, "{}", shown());
-    let stranger = McpClient::new(
-        &format!("{url}{}", Instance::Beta.mcp_path()),
-        Era::Legacy,
-        None,
+        .await;
+    assert_eq!(
+        health.expect("/healthz").status(),
+        StatusCode::OK,
+        "{}",
+        script.shown()
     );
+    let stranger = McpClient::new(&format!("{}/mcp", script.url), Era::Legacy, None);
     let answer = stranger.request("tools/list", json!({})).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text);
 
-    for file in [
-        "signer/signer.toml",
-        "gateway/gateway.toml",
-        "ca/ca.key",
-        "signer/master.key",
-    ] {
+    // A local Internet Computer's root key is fetched once and pinned for both.
+    for file in ["signer/signer.toml", "gateway/gateway.toml"] {
+        let text = script.read(file);
         assert!(
-            state.join(file).is_file(),
-            "{file} below the state directory\n{}",
-            shown()
+            text.contains("ic_root_key") && !text.contains("\"fetch\""),
+            "{file}: {text}"
         );
     }
-    let signer = fs::read_to_string(state.join("signer/signer.toml")).expect("signer.toml");
-    assert!(
-        !signer.contains("\"fetch\""),
-        "the signer's root key is pinned: {signer}"
-    );
-    let gateway = fs::read_to_string(state.join("gateway/gateway.toml")).expect("gateway.toml");
-    assert!(
-        !gateway.contains("\"fetch\"") && gateway.contains("ic_root_key"),
-        "{gateway}"
-    );
+    script.stop("-TERM").await;
+}
 
-    script.terminate();
-    let status = until("the script to end", BOUND, || {
-        let ended = script.0.try_wait().expect("the script's state");
-        async move { ended }
-    })
-    .await;
-    assert!(status.success(), "{status}\n{}", shown());
-    let gone = http_client().get(format!("{url}/healthz")).send().await;
-    assert!(gone.is_err(), "nothing listens any more");
+#[tokio::test]
+async fn without_settings_it_serves_mainnet() {
+    let script = Script::start(&[]).await;
+    for file in ["signer/signer.toml", "gateway/gateway.toml"] {
+        let text = script.read(file);
+        assert!(
+            text.contains("https://icp-api.io") && !text.contains("ic_root_key"),
+            "{text}"
+        );
+    }
+    let pairs = [
+        (Instance::Beta, "https://beta.id.ai/mcp#"),
+        (Instance::Prod, "https://id.ai/mcp#"),
+    ];
+    for (instance, ii) in pairs {
+        let client = Client::register(AuthServer::new(&script.url, instance)).await;
+        let link = client.consent_page(&mut Browser::new()).await;
+        assert!(link.as_str().starts_with(ii), "{link}");
+    }
+    for file in ["ca/ca.key", "signer/master.key", "gateway/gateway.key"] {
+        let mode = fs::metadata(script.dir.path().join("state").join(file));
+        let mode = mode.expect("a file of the state").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}: {mode:o}");
+    }
+    script.stop("-INT").await;
 }
 
 #[test]

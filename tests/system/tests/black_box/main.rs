@@ -16,6 +16,7 @@ mod metadata;
 mod outages;
 mod round_trips;
 mod signer_link;
+mod strangers;
 mod theft;
 mod tokens;
 

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 async fn document(stack: &Stack, path: &str) -> Value {
     let url = format!("{}{path}", stack.gateway.url());
-    let answer = http_client().get(&url).send().await.expect("an answer");
+    // As a page of another site asks, Internet Identity's settings page among them.
+    let request = http_client().get(&url).header("Origin", "https://id.ai");
+    let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK, "{path}");
     let kind = answer.headers()["content-type"]
         .to_str()

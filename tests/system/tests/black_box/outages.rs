@@ -59,11 +59,11 @@ async fn without_the_signer_the_agent_is_told_to_retry_and_recovers() {
     })
     .await;
     assert_eq!(agent.principal(APP, None).await, before);
-    let (status, body) = health(&stack).await;
-    assert_eq!(
-        (status, &body["status"], &body["signer"]),
-        (StatusCode::OK, &"ok".into(), &"ok".into())
-    );
+    until("/healthz to notice that", RECOVERY, || async {
+        let (status, body) = health(&stack).await;
+        (status == StatusCode::OK && body["status"] == "ok" && body["signer"] == "ok").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

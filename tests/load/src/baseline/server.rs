@@ -1,5 +1,3 @@
-//! The baseline: rmcp behind bare hyper, stateless, JSON answers, no edge, no tokens, no tools of its own.
-
 use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
 
 use hyper_util::{
@@ -52,7 +50,8 @@ impl ServerHandler for Echo {
     }
 }
 
-/// Serves until killed; writes its address to the ready file.
+/// rmcp behind bare hyper: stateless, JSON answers, no edge, no tokens, no tools of its own. Serves until killed;
+/// writes its address to the ready file.
 pub(crate) async fn serve(tools: &Path, ready_file: &Path) -> Result<(), Failure> {
     let tools: ListToolsResult = serde_json::from_slice(&fs::read(tools)?)?;
     let echo = Echo {
