@@ -13,6 +13,7 @@ pub mod config;
 pub mod connect;
 pub mod connection;
 pub mod edge;
+pub mod fetch;
 mod health;
 pub mod ic;
 pub mod instance;

@@ -55,6 +55,8 @@ pub(crate) async fn begin(
         cookie_slot: begun.slot_id,
         connection: ConnectionId::new(begun.connection_id),
         client_id: request.client.id,
+        client_name: request.client.name,
+        may_refresh: request.client.may_refresh,
         redirect_uri: request.answer_to.redirect_uri,
         client_state: request.answer_to.state,
         code_challenge: request.code_challenge,

@@ -16,8 +16,7 @@ use crate::{
     store::{
         Digest, Moment,
         records::{
-            Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
-            PendingConnect,
+            Change, Chore, Connection, CredentialKind, EndReason, IssuedCredential, PendingConnect,
         },
     },
 };
@@ -246,23 +245,20 @@ async fn record(
     let still = transaction
         .pending_connect(instance.name, &connect.state)
         .await?;
-    let client = transaction.client(&connect.client_id).await?;
-    let client = client.filter(|_| still.is_some());
-    let changes = match &client {
-        Some(client) => {
-            let issued = Issued {
-                code: code.digest(),
-                slot,
-                sealed: cookie.seal_all(&[code]),
-            };
-            complete(connect, client, granted, issued, now)
-        }
+    let changes = if still.is_some() {
+        let issued = Issued {
+            code: code.digest(),
+            slot,
+            sealed: cookie.seal_all(&[code]),
+        };
+        complete(connect, granted, issued, now)
+    } else {
         // Pushed out while the signer was at work: nobody will ever present anything for this connection.
-        None => vec![close(connect)],
+        vec![close(connect)]
     };
     transaction.apply(&changes, now).await?;
     server.commit(transaction).await?;
-    if client.is_none() {
+    if still.is_none() {
         return Err(Failure::too_late());
     }
     tracing::info!(connection = %connect.connection, client = %connect.client_id, "connected");
@@ -278,7 +274,6 @@ struct Issued {
 /// What a completed sign-in leaves: a connection with one code, and the end of those whose grant it took.
 fn complete(
     connect: &PendingConnect,
-    client: &Client,
     granted: Granted,
     issued: Issued,
     now: Moment,
@@ -295,11 +290,11 @@ fn complete(
         id: connect.connection.clone(),
         instance: connect.instance,
         client_id: connect.client_id.clone(),
-        client_name: client.name.clone(),
+        client_name: connect.client_name.clone(),
         user_id: granted.user_id,
         scopes: granted.scopes,
         access_level: granted.access_level,
-        may_refresh: client.may_refresh,
+        may_refresh: connect.may_refresh,
         created_at: now,
         expires_at: granted.expires_at,
         ended: None,

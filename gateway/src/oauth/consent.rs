@@ -107,6 +107,10 @@ impl Server {
         let mut response = pages::consent(&pages::Consent {
             instance,
             client_name: request.client.name.as_deref(),
+            described_by: self
+                .documents
+                .address(&request.client.id)
+                .map(|address| address.host()),
             redirect_host: request.redirect.host(),
             local: request.redirect.is_local(),
             shared_identity: self.instances[0].ii_canister == self.instances[1].ii_canister,
@@ -136,7 +140,13 @@ impl Server {
         query: &str,
     ) -> Result<AuthorizationRequest, Rejected> {
         let client_id = authorization::client_id(query)?;
-        let client = self.store.client(&client_id).await.map_err(Refusal::from)?;
+        let client = match self.store.client(&client_id).await.map_err(Refusal::from)? {
+            Some(registered) => Some(registered),
+            None => match self.documents.address(&client_id) {
+                Some(address) => Some(self.documents.client(&address, &self.allowed).await?),
+                None => None,
+            },
+        };
         authorization::check(query, client, &self.allowed, instance)
     }
 }

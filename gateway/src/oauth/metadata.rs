@@ -19,6 +19,7 @@ pub(crate) fn server(instance: &Instance) -> Value {
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
+        "client_id_metadata_document_supported": true,
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authorization_response_iss_parameter_supported": true,
         "service_documentation": instance.public_url.as_str(),
@@ -110,6 +111,12 @@ mod tests {
             "https://gate.example/prod"
         );
         assert!(!server(&beta).to_string().contains("null"));
+        // Clients describe themselves with a document only when they see both.
+        assert_eq!(server(&beta)["client_id_metadata_document_supported"], true);
+        assert_eq!(
+            server(&beta)["token_endpoint_auth_methods_supported"],
+            json!(["none"])
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod background;
 mod consent;
 mod cookie;
 mod credential;
+mod document;
 mod form;
 mod gate;
 mod metadata;

@@ -92,6 +92,16 @@ impl AllowList {
         }
     }
 
+    /// Whether a host is on or under one of the list's domains: its word about itself is listened to.
+    pub(crate) fn has_host(&self, host: &str) -> bool {
+        let extra = self.extra.iter().filter_map(Url::host_str);
+        HOSTED
+            .iter()
+            .map(|(domain, ..)| *domain)
+            .chain(extra)
+            .any(|domain| is_under(host, domain))
+    }
+
     fn is_hosted(&self, url: &Url) -> bool {
         let Some(Host::Domain(host)) = url.host() else {
             return false;
@@ -245,6 +255,29 @@ mod tests {
             "",
         ] {
             assert!(list().check(uri).is_err(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn hosts_on_and_under_the_domains_are_known() {
+        for host in [
+            "claude.ai",
+            "www.claude.ai",
+            "vscode.dev",
+            "agent.example",
+            "a.agent.example",
+        ] {
+            assert!(list().has_host(host), "{host}");
+        }
+        for host in [
+            "evilclaude.ai",
+            "ai",
+            "claude.ai.evil.example",
+            "example",
+            "localhost",
+            "",
+        ] {
+            assert!(!list().has_host(host), "{host}");
         }
     }
 

@@ -94,7 +94,7 @@ pub(crate) fn describe(client: &Client) -> Value {
 }
 
 /// A name fit for the consent page: one line, bounded, nothing that reorders or hides text.
-fn clean_name(name: &str) -> Option<String> {
+pub(super) fn clean_name(name: &str) -> Option<String> {
     let name: String = name
         .chars()
         .filter(|c| is_plain(*c) && !matches!(c, '\n' | '\t'))

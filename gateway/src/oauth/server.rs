@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use super::{
     answer::{Code, Refusal, json_document, method_not_allowed, no_store_json},
     authorization,
+    document::Documents,
     gate::Gate,
     metadata,
     redirect::AllowList,
@@ -19,6 +20,7 @@ use crate::{
     config::Config,
     connect,
     connection::ConnectionId,
+    fetch::{Fetcher, Reach},
     instance::{Instance, InstanceName},
     pages,
     store::{
@@ -39,6 +41,7 @@ pub(crate) struct Server {
     pub(crate) signer: SignerClient,
     pub(crate) turnstile: Turnstile,
     pub(super) allowed: AllowList,
+    pub(super) documents: Documents,
     pub(super) gate: Gate,
     /// Rung when the signer has to be told something.
     pub(super) chores: Notify,
@@ -52,6 +55,7 @@ impl Server {
             signer,
             turnstile: Turnstile::default(),
             allowed: AllowList::new(config.redirect_prefixes.clone()),
+            documents: Documents::new(Fetcher::new(Reach::new(config.dev)), config.dev),
             gate: Gate::default(),
             chores: Notify::new(),
         }

@@ -12,6 +12,8 @@ use crate::{
 pub(crate) struct Consent<'a> {
     pub(crate) instance: &'a Instance,
     pub(crate) client_name: Option<&'a str>,
+    /// Host of the client's metadata document, if it has one.
+    pub(crate) described_by: Option<String>,
     pub(crate) redirect_host: String,
     /// Whether the answer stays on the person's computer.
     pub(crate) local: bool,
@@ -33,6 +35,7 @@ pub(crate) struct Consent<'a> {
 struct Page<'a> {
     nonce: &'a str,
     client_name: &'a str,
+    described_by: Option<&'a str>,
     redirect_host: &'a str,
     local: bool,
     shared_identity: bool,
@@ -58,6 +61,7 @@ pub(crate) fn consent(consent: &Consent<'_>) -> Response {
     let page = Page {
         nonce: &nonce,
         client_name: consent.client_name.unwrap_or("an unnamed app"),
+        described_by: consent.described_by.as_deref(),
         redirect_host: &consent.redirect_host,
         local: consent.local,
         shared_identity: consent.shared_identity,

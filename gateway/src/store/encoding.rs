@@ -92,6 +92,8 @@ pub(super) fn pending_connect(row: &SqliteRow) -> Result<PendingConnect, StoreEr
         cookie_slot: row.try_get("cookie_slot")?,
         connection: connection_id(row, "connection_id")?,
         client_id: row.try_get("client_id")?,
+        client_name: row.try_get("client_name")?,
+        may_refresh: row.try_get("may_refresh")?,
         redirect_uri: row.try_get("redirect_uri")?,
         client_state: row.try_get("client_state")?,
         code_challenge: row.try_get("code_challenge")?,

@@ -7,18 +7,18 @@ use crate::{
     scope::Scopes,
 };
 
-/// A registered OAuth client (RFC 7591).
+/// An OAuth client, registered (RFC 7591) or described by a metadata document. Only registered ones are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// `client_id`.
     pub id: String,
     /// `client_name`, cleaned of control characters.
     pub name: Option<String>,
-    /// `redirect_uris`, each of them on the allow-list when it was registered.
+    /// `redirect_uris`, each of them on the allow-list when it was registered or its document read.
     pub redirect_uris: Vec<String>,
-    /// Whether the client registered for the refresh grant.
+    /// Whether the client asks for the refresh grant.
     pub may_refresh: bool,
-    /// When it registered.
+    /// When it registered, or its document was read.
     pub created_at: Moment,
 }
 
@@ -37,6 +37,10 @@ pub struct PendingConnect {
     pub connection: ConnectionId,
     /// Who asked.
     pub client_id: String,
+    /// Its name when the user consented.
+    pub client_name: Option<String>,
+    /// Whether it uses the refresh grant.
+    pub may_refresh: bool,
     /// Where the answer goes.
     pub redirect_uri: String,
     /// The client's own `state`.

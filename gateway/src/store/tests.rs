@@ -46,6 +46,8 @@ fn pending(state: &str, client_id: &str, created: u64) -> PendingConnect {
         cookie_slot: "slot".to_owned(),
         connection: ConnectionId::new("connection"),
         client_id: client_id.to_owned(),
+        client_name: Some("name".to_owned()),
+        may_refresh: false,
         redirect_uri: "http://127.0.0.1/cb".to_owned(),
         client_state: Some("state".to_owned()),
         code_challenge: "challenge".to_owned(),

@@ -139,8 +139,8 @@ impl Transaction {
             .await?;
         sqlx::query(
             "INSERT INTO pending_connects (state, instance, cookie, cookie_slot, connection_id, client_id,
-                 redirect_uri, client_state, code_challenge, scopes, created_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 client_name, may_refresh, redirect_uri, client_state, code_challenge, scopes, created_at, expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&connect.state.as_bytes()[..])
         .bind(connect.instance.as_str())
@@ -148,6 +148,8 @@ impl Transaction {
         .bind(&connect.cookie_slot)
         .bind(connect.connection.as_str())
         .bind(&connect.client_id)
+        .bind(&connect.client_name)
+        .bind(connect.may_refresh)
         .bind(&connect.redirect_uri)
         .bind(&connect.client_state)
         .bind(&connect.code_challenge)

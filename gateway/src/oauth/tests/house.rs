@@ -129,6 +129,8 @@ impl House {
             public_url: PublicUrl::parse(ORIGIN).unwrap(),
             instances: instances(ORIGIN),
             state_dir: directory.path().join("state"),
+            // Documents of clients lie on loopback here.
+            dev: true,
             ..crate::edge::tests::config()
         };
         let signer = Double::start().await;

@@ -1,6 +1,7 @@
 //! Whole flows over a signer double, and what the other tests of this folder share.
 
 mod attacks;
+mod documents;
 mod flow;
 mod house;
 mod signer;

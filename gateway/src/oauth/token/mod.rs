@@ -70,11 +70,11 @@ impl Server {
         body: &[u8],
     ) -> Result<Response, Refusal> {
         let request = parse(body, instance)?;
-        if self
-            .store
-            .client(request.grant.client_id())
-            .await?
-            .is_none()
+        let client_id = request.grant.client_id();
+        // A client with a document has no registration; its credentials know whose they are, the document is not
+        // needed again.
+        if self.store.client(client_id).await?.is_none()
+            && self.documents.address(client_id).is_none()
         {
             return Err(unknown_client());
         }

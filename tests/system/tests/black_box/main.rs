@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod candid_input;
+mod cimd;
 mod clients;
 mod configuration;
 mod connect;

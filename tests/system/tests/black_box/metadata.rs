@@ -108,6 +108,10 @@ async fn the_authorization_server_metadata_is_what_rfc_8414_and_mcp_ask_for() {
             found["authorization_response_iss_parameter_supported"], true,
             "{path}"
         );
+        assert_eq!(
+            found["client_id_metadata_document_supported"], true,
+            "{path}"
+        );
         let list = |member: &str| found[member].as_array().cloned().unwrap_or_default();
         assert!(
             list("token_endpoint_auth_methods_supported").contains(&"none".into()),
