@@ -25,7 +25,7 @@ pub use devnet::{Consent, Devnet, Fault, IcRequest};
 pub use gateway::Gateway;
 pub use link::{SignerConnection, nanoseconds_from_now};
 pub use mcp::{Answer, Call, Era, McpClient, ToolResult};
-pub use oauth::{AuthServer, Authorization, Client, Tokens};
+pub use oauth::{AuthServer, Authorization, Client, REDIRECT_URI, Tokens};
 pub use ports::free_port;
 pub use process::{Process, Spawn};
 pub use signer::Signer;

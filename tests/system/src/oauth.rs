@@ -10,7 +10,7 @@ use url::Url;
 use crate::{Browser, Consent, Devnet, Instance, Page, http_client};
 
 /// A redirect URI of a client on this machine; nobody listens there, the browser only shows the address.
-const REDIRECT_URI: &str = "http://127.0.0.1:33999/callback";
+pub const REDIRECT_URI: &str = "http://127.0.0.1:33999/callback";
 /// RFC 7636 wants 43 to 128 characters.
 const VERIFIER: &str = "test-verifier~0123456789-abcdefghijklmnopqrstuvwxyz";
 const STATE: &str = "client state & more";
@@ -53,6 +53,8 @@ pub struct Client {
     pub server: AuthServer,
     /// RFC 7591 client identifier.
     pub client_id: String,
+    /// Where the browser brings the code.
+    pub redirect_uri: String,
 }
 
 impl AuthServer {
@@ -96,11 +98,16 @@ impl AuthServer {
 }
 
 impl Client {
-    /// Registers a public client (RFC 7591).
+    /// Registers a public client (RFC 7591) that nobody's browser really comes back to.
     pub async fn register(server: AuthServer) -> Self {
+        Self::register_at(server, REDIRECT_URI).await
+    }
+
+    /// Registers a public client with this redirect URI.
+    pub async fn register_at(server: AuthServer, redirect_uri: &str) -> Self {
         let metadata = json!({
             "client_name": "black-box test",
-            "redirect_uris": [REDIRECT_URI],
+            "redirect_uris": [redirect_uri],
             "token_endpoint_auth_method": "none",
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
@@ -117,7 +124,11 @@ impl Client {
         let body: Value = answer.json().await.expect("registration answers JSON");
         assert_eq!(status, StatusCode::CREATED, "{body}");
         let client_id = body["client_id"].as_str().expect("a client_id").to_owned();
-        Self { server, client_id }
+        Self {
+            server,
+            client_id,
+            redirect_uri: redirect_uri.to_owned(),
+        }
     }
 
     /// The authorization request (RFC 6749, 7636, 8707).
@@ -127,7 +138,7 @@ impl Client {
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.client_id)
-            .append_pair("redirect_uri", REDIRECT_URI)
+            .append_pair("redirect_uri", &self.redirect_uri)
             .append_pair("state", STATE)
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256")
@@ -185,12 +196,20 @@ impl Client {
             .as_str()
             .unwrap_or_else(|| panic!("{answer}"));
         let redirect: Url = redirect.parse().expect("the client's redirect URI");
-        assert!(redirect.as_str().starts_with(REDIRECT_URI), "{redirect}");
-        let query: BTreeMap<String, String> = redirect.query_pairs().into_owned().collect();
+        self.returned(&redirect)["code"].clone()
+    }
+
+    /// What the browser brings back to the client; checks the address, `state` and `iss` (RFC 9207).
+    pub fn returned(&self, address: &Url) -> BTreeMap<String, String> {
+        assert!(
+            address.as_str().starts_with(&self.redirect_uri),
+            "{address}"
+        );
+        let query: BTreeMap<String, String> = address.query_pairs().into_owned().collect();
         assert_eq!(query["state"], STATE);
         let issuer = format!("{}{}", self.server.base, self.server.instance.prefix());
         assert_eq!(query["iss"], issuer);
-        query["code"].clone()
+        query
     }
 
     /// The code exchange, whatever the answer is.
@@ -198,7 +217,7 @@ impl Client {
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
-            ("redirect_uri", REDIRECT_URI),
+            ("redirect_uri", &self.redirect_uri),
             ("client_id", self.client_id.as_str()),
             ("code_verifier", VERIFIER),
             ("resource", &self.server.resource()),

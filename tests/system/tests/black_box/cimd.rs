@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use icgate_system::{Browser, Client, Consent, Era, Instance, Stack, http_client};
+use icgate_system::{Browser, Client, Consent, Era, Instance, REDIRECT_URI, Stack, http_client};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::{
@@ -112,6 +112,7 @@ fn client(stack: &Stack, instance: Instance, client_id: &str) -> Client {
     Client {
         server: stack.auth_server(instance),
         client_id: client_id.to_owned(),
+        redirect_uri: REDIRECT_URI.to_owned(),
     }
 }
 

@@ -101,20 +101,20 @@ fn python(environment: &str, script: &str) -> Command {
     command
 }
 
-/// Node looks for packages beside the script, so the script is put beside them.
 fn typescript(script: &str) -> (Command, tempfile::TempDir) {
+    node("typescript", &[script, "person.mjs"])
+}
+
+/// Runs the first script of a folder. Node looks for packages beside a script, so the scripts are put beside them.
+pub(crate) fn node(folder: &str, scripts: &[&str]) -> (Command, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    for file in [script, "person.mjs"] {
-        fs::copy(
-            sources().join("typescript").join(file),
-            dir.path().join(file),
-        )
-        .expect("a copy");
+    for script in scripts {
+        fs::copy(sources().join(folder).join(script), dir.path().join(script)).expect("a copy");
     }
-    let modules = installed("typescript/node_modules");
+    let modules = installed(&format!("{folder}/node_modules"));
     symlink(&modules, &dir.path().join("node_modules"));
     let mut command = Command::new(installed("node"));
-    command.arg(dir.path().join(script));
+    command.arg(dir.path().join(scripts[0]));
     (command, dir)
 }
 

@@ -32,6 +32,7 @@ async fn a_code_and_a_refresh_token_are_refused_at_the_other_instance() {
         server: stack.auth_server(Instance::Prod),
         // Registrations are shared by the instances; nothing else is.
         client_id: client.client_id.clone(),
+        redirect_uri: client.redirect_uri.clone(),
     };
     let mut browser = Browser::new();
     let code = client

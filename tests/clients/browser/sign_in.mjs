@@ -1,0 +1,200 @@
+// A person signs in with Chromium. Usage: node sign_in.mjs JOURNEY AUTHORIZE_URL REDIRECT_URI SCREENSHOTS
+// Prints one line of JSON: what the pages showed and did.
+
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [journey, authorizeUrl, redirectUri, screenshots] = process.argv.slice(2);
+/** Bound of every single wait, in milliseconds. */
+const BOUND = 20_000;
+const PHONE = { width: 390, height: 844 };
+
+const seen = { console: [], origins: [], shots: [] };
+
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  headless: true,
+  // These pages are the product's own, and root, as which containers run, has no sandbox.
+  chromiumSandbox: false,
+  args: [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+
+/** A person's browser with one tab: no cookies, no cache, nothing of any other. */
+async function freshBrowser() {
+  const context = await browser.newContext({ viewport: PHONE });
+  context.setDefaultTimeout(BOUND);
+  context.on("request", (request) => {
+    const { origin } = new URL(request.url());
+    if (!seen.origins.includes(origin)) seen.origins.push(origin);
+  });
+  context.on("console", (message) => {
+    // Browsers look for an icon of any page; these have none.
+    if (message.location().url.endsWith("/favicon.ico")) return;
+    // Chromium tells violations of a page's policy and failed loads here too.
+    if (["error", "warning"].includes(message.type())) seen.console.push(message.text());
+  });
+  context.on("weberror", (error) => seen.console.push(String(error.error())));
+  return context.newPage();
+}
+
+/** Keeps what a phone shows, light and dark, and whether it has to be scrolled sideways. */
+async function shoot(page, name) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: join(screenshots, `${name}-${colorScheme}.png`), fullPage: true });
+  }
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  seen.shots.push({ name, too_wide: width > PHONE.width });
+}
+
+async function history(page) {
+  const session = await page.context().newCDPSession(page);
+  const { entries } = await session.send("Page.getNavigationHistory");
+  await session.detach();
+  return entries.map((entry) => entry.url);
+}
+
+/** Tabs to an element as somebody without a mouse does. */
+async function tabTo(page, element) {
+  for (let presses = 0; presses < 20; presses += 1) {
+    await page.keyboard.press("Tab");
+    if (await element.evaluate((it) => it === document.activeElement)) return;
+  }
+  throw new Error("the keyboard does not reach the button");
+}
+
+async function openConsent(page) {
+  await page.goto(authorizeUrl);
+  return page.getByRole("button", { name: "Continue to Internet Identity" });
+}
+
+/** Agrees on the consent page and waits for Internet Identity's. */
+async function toInternetIdentity(page) {
+  await (await openConsent(page)).click();
+  await page.getByRole("button", { name: "Allow" }).waitFor();
+}
+
+async function allow(page) {
+  await page.getByLabel("Alice").check();
+  await page.getByLabel("Actions and questions").check();
+  await page.getByRole("button", { name: "Allow" }).click();
+}
+
+const atClient = (url) => url.href.startsWith(redirectUri);
+
+async function arrive(page) {
+  await page.waitForURL(atClient);
+  return page.url();
+}
+
+/** What the callback page says when it cannot go on. */
+async function refusal(page) {
+  await page.getByRole("heading", { name: "Sign-in is not complete" }).waitFor();
+  return {
+    text: await page.getByRole("status").innerText(),
+    retry: await page.getByRole("button", { name: "Try again" }).isVisible(),
+    address: page.url(),
+  };
+}
+
+const journeys = {
+  /** From the authorize link to the client, the first page with the keyboard alone. */
+  async allow() {
+    const page = await freshBrowser();
+    let redeem;
+    await page.route("**/oauth/connect/redeem", async (route) => {
+      redeem = {
+        address: await page.evaluate(() => location.href),
+        history: await history(page),
+      };
+      await route.continue();
+    });
+    const button = await openConsent(page);
+    await shoot(page, "consent");
+    await tabTo(page, button);
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Allow" }).waitFor();
+    await shoot(page, "internet-identity");
+    await allow(page);
+    return { arrived: await arrive(page), redeem, history: await history(page) };
+  },
+
+  async deny() {
+    const page = await freshBrowser();
+    await openConsent(page);
+    await page.getByRole("link", { name: "Deny" }).click();
+    return { arrived: await arrive(page) };
+  },
+
+  async cancel() {
+    const page = await freshBrowser();
+    let calledBack = false;
+    page.on("request", (request) => {
+      calledBack ||= request.url().includes("/oauth/connect/");
+    });
+    await toInternetIdentity(page);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    const text = await page.getByRole("alert").innerText();
+    const form = await page.getByRole("button", { name: "Allow" }).isVisible();
+    return { text, form, called_back: calledBack };
+  },
+
+  /** The link back is opened in a browser that did not start the sign-in, and then in the one that did. */
+  async second_browser() {
+    const first = await freshBrowser();
+    await toInternetIdentity(first);
+    // An answer without content leaves the browser where it is.
+    await first.route("**/oauth/connect/callback", (route) => route.fulfill({ status: 204 }));
+    const consented = first.waitForResponse((response) => response.url().endsWith("/mcp/consent"));
+    await allow(first);
+    const { callback } = await (await consented).json();
+    await first.unroute("**/oauth/connect/callback");
+
+    const second = await freshBrowser();
+    await second.goto(callback);
+    const refused = await refusal(second);
+    await shoot(second, "callback-refused");
+
+    await first.goto(callback);
+    return { refused, arrived: await arrive(first) };
+  },
+
+  async unknown_state() {
+    const page = await freshBrowser();
+    const callback = new URL("connect/callback", authorizeUrl);
+    await page.goto(callback.href);
+    const empty = await refusal(page);
+    callback.hash = new URLSearchParams({ state: "unknown", delegation: "{}" });
+    await page.goto("about:blank");
+    await page.goto(callback.href);
+    return { empty, refused: await refusal(page) };
+  },
+
+  /** The network fails once; the page's button does it again. */
+  async retry() {
+    const page = await freshBrowser();
+    await page.route("**/oauth/connect/redeem", (route) => route.abort(), { times: 1 });
+    await toInternetIdentity(page);
+    await allow(page);
+    const refused = await refusal(page);
+    await page.getByRole("button", { name: "Try again" }).click();
+    return { refused, arrived: await arrive(page) };
+  },
+};
+
+try {
+  const outcome = await journeys[journey]();
+  console.log(JSON.stringify({ ...seen, ...outcome }));
+} catch (error) {
+  console.error(JSON.stringify(seen));
+  throw error;
+} finally {
+  await browser.close();
+}
