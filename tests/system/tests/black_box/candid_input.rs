@@ -250,22 +250,29 @@ const SHOWN: usize = 150_000;
 async fn hostile_replies_are_shown_or_refused_but_never_fatal() {
     let stack = Stack::start().await;
     let agent = stack.agent().await;
+    // With the form of the reply that is shown, or the code of the failure.
     let calls = [
-        ("deep", "nest", "(100_000)"),
-        ("deep", "nest", "(1_000_000)"),
-        ("huge", "bytes", "(2_000_000)"),
-        ("huge", "text", "(2_000_000)"),
-        ("huge", "nulls", "(2_000_000_000)"),
-        ("trap", "garbage", "()"),
-        ("trap", "silent", "()"),
-        ("trap", "wrong_type", "()"),
-        ("trap", "control_characters", "()"),
-        ("deep_interface", "ping", "()"),
+        ("deep", "nest", "(100_000)", "bytes"),
+        ("deep", "nest", "(1_000_000)", "bytes"),
+        ("huge", "bytes", "(2_000_000)", "typed"),
+        ("huge", "text", "(2_000_000)", "typed"),
+        ("huge", "nulls", "(2_000_000_000)", "bytes"),
+        ("trap", "garbage", "()", "bytes"),
+        ("trap", "silent", "()", "TRAPPED"),
+        ("trap", "wrong_type", "()", "untyped"),
+        ("trap", "control_characters", "()", "typed"),
+        ("deep_interface", "ping", "()", "untyped"),
     ];
-    for (canister, method, args) in calls {
+    for (canister, method, args, outcome) in calls {
         let id = stack.devnet.canister(canister);
         let result = agent.canister(Call::query(id, method, args)).await;
-        assert!(!result.text.is_empty(), "{canister}.{method}");
+        let found = result
+            .code
+            .as_deref()
+            .or(result.structured["form"].as_str());
+        assert_eq!(found, Some(outcome), "{canister}.{method}");
+        let unseen = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!result.text.contains(unseen), "{canister}.{method}");
         assert!(
             result.text.len() < SHOWN,
             "{canister}.{method}: {}",
