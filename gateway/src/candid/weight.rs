@@ -1,6 +1,6 @@
 //! What a parsed interface occupies, so that caches of them are bounded in memory and not in text.
 //!
-//! A type costs up to fifty times the text that declares it. The figures follow the layout of the types and are
+//! A type takes up to some thirty times the text that declares it. The figures follow the layout of the types and are
 //! never less than what a general purpose allocator sets aside.
 
 use super::interface::{Interface, Method, Ty};
