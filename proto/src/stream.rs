@@ -4,9 +4,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
@@ -20,6 +24,8 @@ use crate::{
 
 /// Requests that may wait for the transport before callers have to wait themselves.
 const BACKLOG: usize = 256;
+/// A signer that is there accepts a stream at once. Covers waiting for another caller that is opening it.
+const OPENING: Duration = Duration::from_secs(3);
 
 type Waiting = HashMap<u64, oneshot::Sender<Result<SignedRequest, SignerError>>>;
 
@@ -56,7 +62,9 @@ impl SignStream {
     }
 
     async fn attempt(&self, call: Call) -> Result<SignedRequest, SignerError> {
-        let stream = self.opened().await?;
+        let stream = timeout(OPENING, self.opened())
+            .await
+            .map_err(|_| broken())??;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         match lock(&stream.waiting).as_mut() {
@@ -83,9 +91,8 @@ impl SignStream {
             return Ok(stream.clone());
         }
         let (requests, outgoing) = mpsc::channel(BACKLOG);
-        let replies = self
-            .client
-            .clone()
+        let mut client = self.client.clone();
+        let replies = client
             .sign_stream(ReceiverStream::new(outgoing))
             .await?
             .into_inner();

@@ -123,6 +123,13 @@ async fn client(double: Double) -> SignerClient {
     SignerClient::over(endpoint.connect_lazy())
 }
 
+/// What is awaited, which has to come within a bound.
+async fn in_time<T>(awaited: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), awaited)
+        .await
+        .expect("what is awaited comes in time")
+}
+
 fn query(method: &str) -> Call {
     Call::Query(SignQueryRequest {
         method: method.to_owned(),
@@ -139,11 +146,12 @@ async fn replies_reach_their_own_callers_in_any_order() {
         async move { client.sign(query("hold")).await }
     });
     // Any later answer releases the held one, whichever of the two reached the stream first.
-    let mut answered = 0;
-    while !held.is_finished() && answered < 1000 {
-        assert_eq!(client.sign(query("now")).await.unwrap().envelope, b"now");
-        answered += 1;
-    }
+    in_time(async {
+        while !held.is_finished() {
+            assert_eq!(client.sign(query("now")).await.unwrap().envelope, b"now");
+        }
+    })
+    .await;
     assert_eq!(held.await.unwrap().unwrap().envelope, b"hold");
     assert_eq!(double.streams.load(Ordering::SeqCst), 1);
 }
@@ -174,16 +182,20 @@ async fn a_request_whose_stream_broke_is_sent_once_more() {
         let client = client.clone();
         async move { client.sign(query("hold")).await }
     });
-    while double.held.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    let held_times = |times: usize| {
+        let held = &double.held;
+        in_time(async move {
+            while held.load(Ordering::SeqCst) < times {
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    held_times(1).await;
     let _ = client.sign(query("cut once")).await;
-    while double.held.load(Ordering::SeqCst) == 1 {
-        tokio::task::yield_now().await;
-    }
+    held_times(2).await;
     assert!(client.sign(query("now")).await.is_ok());
-    let held = tokio::time::timeout(Duration::from_secs(5), held).await;
-    assert_eq!(held.unwrap().unwrap().unwrap().envelope, b"hold");
+    let held = in_time(held).await;
+    assert_eq!(held.unwrap().unwrap().envelope, b"hold");
 }
 
 #[tokio::test]

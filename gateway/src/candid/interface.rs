@@ -20,8 +20,9 @@ use super::{
 #[derive(Debug)]
 pub struct Interface {
     text: Arc<str>,
-    methods: BTreeMap<String, Method>,
-    named: Vec<(String, Ty)>,
+    pub(super) methods: BTreeMap<String, Method>,
+    pub(super) named: Vec<(String, Ty)>,
+    weight: usize,
 }
 
 /// One method of an interface.
@@ -29,8 +30,8 @@ pub struct Interface {
 pub struct Method {
     /// How it may be called.
     pub mode: Mode,
-    args: Vec<Ty>,
-    rets: Vec<Ty>,
+    pub(super) args: Vec<Ty>,
+    pub(super) rets: Vec<Ty>,
 }
 
 /// How a method may be called.
@@ -100,11 +101,19 @@ impl Interface {
             .iter()
             .map(|(name, ty)| (name.clone(), Ty::of(ty, &index)))
             .collect();
-        Ok(Interface {
+        let mut interface = Interface {
             text,
             methods,
             named,
-        })
+            weight: 0,
+        };
+        interface.weight = interface.weigh();
+        Ok(interface)
+    }
+
+    /// Bytes of memory that it occupies, never less than it really does.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The text it was parsed from, comments included.
@@ -132,16 +141,22 @@ impl Interface {
         self.types(&method.rets)
     }
 
-    /// The method whose name is most like `name`, when one is like it at all.
+    /// The method whose name is most like `name`, when one is like it at all. Of an interface with very many
+    /// methods only the first of about that length are compared: a caller waits for this.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        const LONGEST: usize = 128;
+        const LONGEST: usize = 64;
+        const COMPARED: usize = 2_000;
         if name.len() > LONGEST {
             return None;
         }
         let wanted = name.to_ascii_lowercase();
-        let allowed = (wanted.chars().count() / 3).clamp(1, 3);
+        let length = wanted.chars().count();
+        let allowed = (length / 3).clamp(1, 3);
         self.method_names()
             .filter(|candidate| candidate.len() <= LONGEST)
+            // Names are at least as far apart as their lengths.
+            .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
+            .take(COMPARED)
             .map(|candidate| {
                 (
                     distance(&wanted, &candidate.to_ascii_lowercase()),
@@ -210,7 +225,7 @@ macro_rules! shared_types {
     ($($leaf:ident),+) => {
         /// A type that can be shared between threads.
         #[derive(Debug, Clone)]
-        enum Ty {
+        pub(super) enum Ty {
             $($leaf,)+
             Named(u32),
             Opt(Box<Ty>),
@@ -393,5 +408,20 @@ mod tests {
         );
         assert_eq!(interface.nearest("Greet"), Some("greet"));
         assert_eq!(interface.nearest("transfer"), None);
+    }
+
+    #[tokio::test]
+    async fn of_very_many_methods_a_bounded_number_is_compared() {
+        let methods: String = (0..9_000)
+            .map(|n| format!("method_{n:05}:()->();"))
+            .collect();
+        let interface = parse(&format!("service:{{{methods} zebra:()->()}}"))
+            .await
+            .unwrap();
+        assert_eq!(interface.nearest("method_0150"), Some("method_00150"));
+        assert_eq!(interface.nearest("Method_01500"), Some("method_01500"));
+        // Beyond what is compared: not the name itself, which lies in the last thousand, but one of the first.
+        assert!(interface.nearest("Method_08500").unwrap() < "method_02000");
+        assert_eq!(interface.nearest("zebras"), Some("zebra"));
     }
 }

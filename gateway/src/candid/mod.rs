@@ -13,6 +13,7 @@ pub mod guard;
 pub mod interface;
 mod render;
 pub mod stack;
+pub mod weight;
 
 /// What a parser has to say about an error, without the token it stumbled over: the parser holds strings that are
 /// not valid Unicode.

@@ -87,7 +87,7 @@ async fn configuration() -> Result<Config, ConfigError> {
     Config::read(environment)?.complete().await
 }
 
-fn misconfigured(error: &ConfigError) -> ExitCode {
+fn misconfigured(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("icgate cannot start, the configuration is wrong:\n{error}");
     ExitCode::from(EXIT_CONFIG)
 }

@@ -10,18 +10,27 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::failed;
+use super::{failed, misconfigured};
 use crate::{
-    app::App,
+    app::{App, AppError},
     config::Config,
     edge::{self, EdgeError, Handler},
+    oauth::OauthError,
 };
 
 pub(super) async fn run(config: Config, ready_file: Option<PathBuf>) -> ExitCode {
+    let unused = config.services.given();
+    if !unused.is_empty() {
+        warn!(
+            settings = unused.join(", "),
+            "these settings are not used by this version"
+        );
+    }
     let app = match App::open(&config).await {
         Ok(app) => app,
+        Err(AppError::Oauth(OauthError::Clients(error))) => return misconfigured(&error),
         Err(error) => return failed(&error),
     };
     match serve_until_signal(&config, ready_file, Arc::new(app)).await {

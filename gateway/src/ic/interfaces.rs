@@ -13,7 +13,10 @@ use std::{
 use moka::future::Cache;
 
 use super::{CanisterId, Ic, IcError};
-use crate::candid::interface::{Interface, InterfaceError};
+use crate::candid::{
+    interface::{Interface, InterfaceError},
+    weight,
+};
 
 /// How long an interface is used without looking again.
 const FRESH: Duration = Duration::from_secs(5 * 60);
@@ -21,10 +24,14 @@ const FRESH: Duration = Duration::from_secs(5 * 60);
 const KEPT: Duration = Duration::from_secs(60 * 60);
 /// How soon a failed look is repeated.
 const RETRY: Duration = Duration::from_secs(30);
-/// Bound of all kept interfaces together, in bytes of text and what is parsed from it.
+/// Bound of all kept interfaces together, in bytes of memory.
 const CAPACITY: u64 = 64 << 20;
-/// Bytes that parsing makes of one byte of text, about.
-const PARSED_FACTOR: usize = 4;
+/// Heaviest interface that is kept, in bytes of memory; a heavier one is read again for each call. An
+/// interface of 100 kB with named fields weighs about 2 MB.
+const LARGEST: usize = 8 << 20;
+
+/// Bound of an [`InterfaceError`]'s sentence, in bytes.
+const ERROR: usize = 4 << 10;
 
 /// What is known of a canister's interface.
 #[derive(Debug)]
@@ -109,7 +116,7 @@ impl Interfaces {
             source,
             cache: Cache::builder()
                 .max_capacity(CAPACITY)
-                .weigher(|_, known: &Arc<Known>| known.weight())
+                .weigher(|_, known: &Arc<Known>| weight::of_entry(known.memory(), LARGEST))
                 .time_to_live(KEPT)
                 .build(),
         }
@@ -132,14 +139,19 @@ impl Interfaces {
             }
             return Ok(known);
         }
-        self.cache
+        let known = self
+            .cache
             .try_get_with(canister, self.read(canister))
             .await
-            .map_err(|error| IcError::clone(&error))
+            .map_err(|error| IcError::clone(&error));
+        // The cache holds its bound only when it does its chores, which it would put off.
+        self.cache.run_pending_tasks().await;
+        known
     }
 
     async fn refresh(self, canister: CanisterId, stale: Arc<Known>) {
         match self.read(canister).await {
+            Ok(known) if known.memory() > LARGEST => self.cache.invalidate(&canister).await,
             Ok(known) => self.cache.insert(canister, known).await,
             Err(error) => {
                 tracing::debug!(%canister, %error, "an interface could not be read again");
@@ -147,6 +159,7 @@ impl Interfaces {
                 stale.refreshing.store(false, Ordering::Relaxed);
             }
         }
+        self.cache.run_pending_tasks().await;
     }
 
     async fn read(&self, canister: CanisterId) -> Result<Arc<Known>, IcError> {
@@ -191,14 +204,16 @@ impl Known {
         self.read_at.elapsed() > FRESH && !self.refreshing.swap(true, Ordering::Relaxed)
     }
 
-    fn weight(&self) -> u32 {
-        let bytes = match &self.published {
-            Published::Interface(interface) => interface.text().len() * PARSED_FACTOR,
-            Published::Unusable(text, _) => text.len(),
-            Published::Withheld(text) => text.len(),
+    /// Bytes of memory that it occupies.
+    fn memory(&self) -> usize {
+        let below = match &self.published {
+            Published::Interface(interface) => weight::allocated(interface.weight()),
+            // What the parser says of a text is short.
+            Published::Unusable(text, _) => weight::allocated(text.len()) + ERROR,
+            Published::Withheld(text) => weight::allocated(text.capacity()),
             Published::Nothing => 0,
         };
-        u32::try_from(bytes + size_of::<Known>()).unwrap_or(u32::MAX)
+        weight::allocated(size_of::<Known>()) + below
     }
 }
 
@@ -284,6 +299,62 @@ mod tests {
         assert!(
             matches!(&known.published, Published::Unusable(text, _) if &**text == "not candid")
         );
+    }
+
+    /// Publishes an interface of its own for every canister, of the shape that costs most memory for its text.
+    struct Hostile(usize);
+
+    impl Source for Hostile {
+        fn read<'a>(
+            &'a self,
+            _: CanisterId,
+        ) -> Pin<Box<dyn Future<Output = Result<Metadata, IcError>> + Send + 'a>> {
+            let fields = "nat;".repeat(self.0);
+            Box::pin(async move {
+                Ok(Metadata {
+                    text: Some(format!("type t = record {{{fields}}}; service : {{}}")),
+                    certified_at: SystemTime::now(),
+                })
+            })
+        }
+    }
+
+    fn canister(number: u8) -> CanisterId {
+        let principal = ::candid::Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, number, 1, 1]);
+        CanisterId::parse(&principal.to_text()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_stays_within_its_memory_whatever_is_published() {
+        let interfaces = Interfaces::new(Arc::new(Hostile(60_000)));
+        for number in 0..20 {
+            let known = interfaces.get(canister(number)).await.unwrap();
+            // Each field is a label and a type at the least: no text is worth less than its fields.
+            assert!(known.memory() > 60_000 * 32 + 240_000);
+            assert!(interfaces.cache.weighted_size() <= CAPACITY);
+        }
+        let kept: usize = (interfaces.cache.iter())
+            .map(|(_, known)| known.memory())
+            .sum();
+        assert!(kept as u64 <= CAPACITY);
+        assert!(interfaces.cache.entry_count() > 2);
+    }
+
+    #[tokio::test]
+    async fn an_interface_heavier_than_its_share_is_used_and_not_kept() {
+        let interfaces = Interfaces::new(Arc::new(Hostile(250_000)));
+        let known = interfaces.get(ledger()).await.unwrap();
+        assert!(known.interface().is_some() && known.memory() > LARGEST);
+        assert!(!interfaces.has(ledger()));
+        interfaces.clone().refresh(ledger(), known).await;
+        assert!(!interfaces.has(ledger()));
+    }
+
+    #[tokio::test]
+    async fn entries_that_say_nothing_are_weighed_too() {
+        let (_, interfaces) = script(vec![Ok(None)]);
+        interfaces.get(ledger()).await.unwrap();
+        assert!(interfaces.cache.weighted_size() >= weight::ENTRY as u64);
     }
 
     #[tokio::test]

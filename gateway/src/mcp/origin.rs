@@ -44,6 +44,11 @@ impl TargetOrigin {
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(OriginError::Characters);
         }
+        // The parser would skip any number of slashes before the host, and takes a backslash for one.
+        let address = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if address.starts_with('/') || text.contains('\\') {
+            return Err(OriginError::Malformed);
+        }
         let url = match text.split_once("://") {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Url::parse(text),
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") && dev => Url::parse(text),
@@ -125,6 +130,12 @@ mod tests {
             ("oisy.com?x=1", OriginError::Path),
             ("oisy.com#x", OriginError::Path),
             ("https://", OriginError::Malformed),
+            ("//oisy.com", OriginError::Malformed),
+            ("/oisy.com", OriginError::Malformed),
+            ("https:///oisy.com", OriginError::Malformed),
+            ("https://\\oisy.com", OriginError::Malformed),
+            ("\\\\oisy.com", OriginError::Malformed),
+            ("oisy.com\\", OriginError::Malformed),
         ] {
             assert_eq!(TargetOrigin::parse(text, false), Err(error), "{text}");
         }

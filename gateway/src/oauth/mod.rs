@@ -13,6 +13,7 @@ mod credential;
 mod document;
 mod form;
 mod gate;
+mod import;
 mod metadata;
 mod pkce;
 mod redirect;
@@ -31,6 +32,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use http::HeaderMap;
 use icgate_proto::SignerClient;
 
+pub use self::import::ImportError;
 pub(crate) use self::{
     answer::{Code, Refusal, json_document, no_store_json, see_other},
     authorization::{AuthorizationRequest, ReturnAddress},
@@ -45,7 +47,7 @@ use crate::{
     config::Config,
     connection::{Authorized, ConnectionEnd, ConnectionId},
     instance::InstanceName,
-    store::{Limits, Store, StoreError},
+    store::{Limits, Moment, Store, StoreError},
 };
 
 /// Why the authorization server cannot start.
@@ -55,6 +57,9 @@ pub enum OauthError {
     /// Its database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The file of registrations is not usable: a mistake in the configuration.
+    #[error(transparent)]
+    Clients(#[from] ImportError),
 }
 
 /// The authorization server and the bearer gate. Cheap to clone; its background work ends with the last clone.
@@ -65,13 +70,21 @@ pub struct Oauth {
 }
 
 impl Oauth {
-    /// Opens the database in the state directory, brings it to this version and starts the background work.
+    /// Opens the database in the state directory, brings it to this version, imports the operator's registrations
+    /// and starts the background work.
     ///
     /// # Errors
     /// See [`OauthError`].
     pub async fn open(config: &Config, signer: SignerClient) -> Result<Self, OauthError> {
         let store = Store::open(&config.state_dir, Limits::default()).await?;
         let server = Arc::new(Server::new(config, store, signer));
+        let clients = match &config.clients_file {
+            Some(path) => import::read(path, &server.allowed, Moment::now())?,
+            None => Vec::new(),
+        };
+        let mut transaction = server.store.begin().await?;
+        transaction.import_clients(&clients).await?;
+        transaction.commit().await?;
         let background = Arc::new(Background::start(&server));
         Ok(Self {
             server,

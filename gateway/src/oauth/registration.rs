@@ -35,9 +35,23 @@ struct Metadata {
 /// Decides about a registration.
 pub(crate) fn register(body: &[u8], allowed: &AllowList, now: Moment) -> Result<Client, Refusal> {
     // An object first: the derived reader would also take an array of the values.
-    let metadata: Metadata = serde_json::from_slice(body)
-        .and_then(|object: Map<String, Value>| serde_json::from_value(object.into()))
-        .map_err(|_| bad_metadata("The body is not a JSON object with the members of RFC 7591."))?;
+    let members = serde_json::from_slice(body).map_err(|_| not_metadata())?;
+    client(
+        format!("icg_client_{}", random_name()),
+        members,
+        allowed,
+        now,
+    )
+}
+
+/// The client that these members describe, when the rules allow it.
+pub(super) fn client(
+    id: String,
+    members: Map<String, Value>,
+    allowed: &AllowList,
+    now: Moment,
+) -> Result<Client, Refusal> {
+    let metadata: Metadata = serde_json::from_value(members.into()).map_err(|_| not_metadata())?;
     let redirect_uris = metadata.redirect_uris.unwrap_or_default();
     if redirect_uris.is_empty() {
         return Err(bad_redirect("At least one redirect URI is needed."));
@@ -64,7 +78,7 @@ pub(crate) fn register(body: &[u8], allowed: &AllowList, now: Moment) -> Result<
         ));
     }
     Ok(Client {
-        id: format!("icg_client_{}", random_name()),
+        id,
         name: metadata.client_name.as_deref().and_then(clean_name),
         may_refresh: asks("refresh_token"),
         redirect_uris,
@@ -102,6 +116,10 @@ pub(super) fn clean_name(name: &str) -> Option<String> {
         .collect();
     let name = name.trim();
     (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn not_metadata() -> Refusal {
+    bad_metadata("It is not a JSON object with the members of RFC 7591.")
 }
 
 fn bad_metadata(description: &'static str) -> Refusal {

@@ -73,6 +73,11 @@ pub(super) fn kind_text(kind: &CredentialKind) -> &'static str {
     }
 }
 
+/// As the column holds them: a JSON array.
+pub(super) fn redirect_uris(client: &Client) -> String {
+    serde_json::Value::from(client.redirect_uris.clone()).to_string()
+}
+
 pub(super) fn client(row: &SqliteRow) -> Result<Client, StoreError> {
     Ok(Client {
         id: row.try_get("id")?,

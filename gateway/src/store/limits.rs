@@ -1,7 +1,7 @@
 /// How many records of each kind there may be. What anybody can create without signing in is bounded here.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Registered clients; the least recently used one without a connection goes first.
+    /// Registered clients, those of the operator's file not counted; the least recently used one without a connection goes first.
     pub clients: u32,
     /// Sign-ins on their way; the oldest goes first.
     pub pending_connects: u32,

@@ -6,6 +6,7 @@
 mod chores;
 mod digest;
 mod encoding;
+mod imported;
 mod limits;
 mod moment;
 mod read;

@@ -204,6 +204,46 @@ async fn a_flood_of_registrations_evicts_only_clients_without_a_connection() {
 }
 
 #[tokio::test]
+async fn imported_clients_are_never_evicted_and_change_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let import = async |clients: &[Client]| {
+        let mut transaction = store.begin().await.unwrap();
+        transaction.import_clients(clients).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    let flood = async |from: u64| {
+        for number in from..from + 5 {
+            let client = client(&format!("flood {number}"), 100 + number);
+            assert_eq!(register(&store, &client).await, Registered::Yes);
+        }
+    };
+    let brought: Vec<Client> = (0..5).map(|n| client(&format!("brought {n}"), n)).collect();
+    import(&brought).await;
+    flood(0).await;
+    for client in &brought {
+        assert_eq!(
+            store.client(&client.id).await.unwrap().as_ref(),
+            Some(client)
+        );
+    }
+    // Three registered ones have room beside them.
+    assert!(store.client("flood 2").await.unwrap().is_some());
+
+    let renamed = Client {
+        name: Some("Another name".to_owned()),
+        created_at: at(9),
+        ..brought[1].clone()
+    };
+    import(std::slice::from_ref(&renamed)).await;
+    let kept = store.client("brought 1").await.unwrap().unwrap();
+    assert_eq!((kept.name, kept.created_at), (renamed.name, at(1)));
+    flood(50).await;
+    assert!(store.client("brought 0").await.unwrap().is_none());
+    assert!(store.client("brought 1").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn the_oldest_sign_in_makes_room() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;

@@ -83,14 +83,14 @@ impl Transaction {
     /// # Errors
     /// See [`StoreError`].
     pub async fn add_client(&mut self, client: &Client) -> Result<Registered, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM clients")
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM clients WHERE imported = 0")
             .fetch_one(&mut *self.open)
             .await?;
         if count >= i64::from(self.limits.clients) {
             let evicted = sqlx::query(
                 "DELETE FROM clients WHERE id = (
                      SELECT id FROM clients
-                     WHERE connected = 0
+                     WHERE connected = 0 AND imported = 0
                        AND NOT EXISTS (SELECT 1 FROM pending_connects p WHERE p.client_id = clients.id)
                      ORDER BY used_at LIMIT 1)",
             )
@@ -100,14 +100,13 @@ impl Transaction {
                 return Ok(Registered::Full);
             }
         }
-        let redirect_uris = serde_json::Value::from(client.redirect_uris.clone()).to_string();
         sqlx::query(
             "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at)
              VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(&client.id)
         .bind(&client.name)
-        .bind(redirect_uris)
+        .bind(encoding::redirect_uris(client))
         .bind(client.may_refresh)
         .bind(encoding::seconds(client.created_at))
         .bind(encoding::seconds(client.created_at))

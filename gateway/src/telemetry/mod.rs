@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise. Everything pingora reports here is about one client's
-/// connection; at `info` any of them could fill the log.
-const DEFAULT_FILTER: &str = "info,pingora_core=off";
+/// connection; at `info` any of them could fill the log. rmcp tells of each request several times, which costs
+/// more than some of the requests.
+const DEFAULT_FILTER: &str = "info,rmcp=warn,pingora_core=off";
 
 /// Starts logging. `RUST_LOG` filters; only the first call of a process has an effect.
 pub fn init() {

@@ -45,7 +45,7 @@ pub(crate) async fn measure(stack: &Stack, settings: Settings) -> Result<Calls, 
     let bare_echo = McpRequest::call(baseline.address(), None, "echo", anonymous.clone())?;
     let anonymous = McpRequest::call(gateway, token, "call_canister", anonymous)?;
     let as_user = McpRequest::call(gateway, token, "call_canister", as_user)?;
-    same_tools(&bare_list.once().await?, &listed)?;
+    same_list(&bare_list.once().await?, &listed)?;
 
     let of_baseline = [("baseline", baseline.pid())];
     let of_gateway = [("gateway", stack.gateway.process().pid())];
@@ -88,13 +88,23 @@ pub(crate) async fn measure(stack: &Stack, settings: Settings) -> Result<Calls, 
 }
 
 /// The baseline is only one when it answers the same.
-fn same_tools(bare: &Value, gateway: &Value) -> Result<(), Failure> {
-    let tools = &gateway["tools"];
-    if tools.as_array().is_some_and(|tools| !tools.is_empty()) && bare["tools"] == *tools {
+fn same_list(bare: &Value, gateway: &Value) -> Result<(), Failure> {
+    let lists_tools = |result: &Value| {
+        let tools = result["tools"].as_array();
+        tools.is_some_and(|tools| !tools.is_empty())
+    };
+    if lists_tools(gateway) && without_meta(bare) == without_meta(gateway) {
         Ok(())
     } else {
         Err("the baseline lists other tools than the gateway".into())
     }
+}
+
+/// `_meta` names the server, and so differs.
+fn without_meta(result: &Value) -> Value {
+    let mut result = result.clone();
+    result.as_object_mut().map(|fields| fields.remove("_meta"));
+    result
 }
 
 async fn ic_requests_per_call(devnet: &Devnet, request: &McpRequest) -> Result<f64, Failure> {
@@ -103,4 +113,22 @@ async fn ic_requests_per_call(devnet: &Devnet, request: &McpRequest) -> Result<f
         request.once().await?;
     }
     Ok(devnet.requests().await.len() as f64 / COUNTED_CALLS as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_baseline_answers_the_same_but_for_its_name() {
+        let gateway = json!({ "tools": [{ "name": "a" }], "ttlMs": 1, "_meta": { "s": "x" } });
+        let bare = json!({ "tools": [{ "name": "a" }], "ttlMs": 1, "_meta": { "s": "y" } });
+        assert!(same_list(&bare, &gateway).is_ok());
+        let shorter = json!({ "tools": [{ "name": "a" }] });
+        assert!(same_list(&shorter, &gateway).is_err());
+        let none = json!({ "tools": [] });
+        assert!(same_list(&none, &none).is_err());
+    }
 }

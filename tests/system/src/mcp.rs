@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::http_client;
 
+/// The revision that introduced the header `MCP-Protocol-Version`.
+const FIRST_WITH_HEADER: &str = "2025-06-18";
+
 /// Which revision of the Model Context Protocol the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
@@ -29,6 +32,8 @@ impl Era {
 pub struct McpClient {
     url: String,
     era: Era,
+    /// The revision's date.
+    version: &'static str,
     token: Option<String>,
     http: reqwest::Client,
     next_id: AtomicU64,
@@ -72,6 +77,8 @@ pub struct ToolResult {
     pub text: String,
     /// The structured content, null when there is none.
     pub structured: Value,
+    /// What kind of failure it was, as the stable code in its `_meta`.
+    pub code: Option<String>,
 }
 
 impl ToolResult {
@@ -82,6 +89,15 @@ impl ToolResult {
     pub fn ok(self) -> String {
         assert!(!self.is_error, "the tool failed: {}", self.text);
         self.text
+    }
+
+    /// The text of a call that failed for this reason.
+    ///
+    /// # Panics
+    /// When it succeeded or failed for another one.
+    pub fn fails_with(self, code: &str) -> String {
+        assert_eq!(self.code.as_deref(), Some(code), "{}", self.text);
+        self.err()
     }
 
     /// The text of a call that failed.
@@ -145,10 +161,17 @@ impl McpClient {
         Self {
             url: url.to_owned(),
             era,
+            version: era.version(),
             token: token.map(str::to_owned),
             http: http_client(),
             next_id: AtomicU64::new(1),
         }
+    }
+
+    /// The same client with another revision of its era.
+    pub fn speaking(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
     }
 
     /// Sends one JSON-RPC request and gives the answer, whatever it is.
@@ -157,14 +180,16 @@ impl McpClient {
         let mut request = self
             .http
             .post(&self.url)
-            .header("Accept", "application/json, text/event-stream")
-            .header("MCP-Protocol-Version", self.era.version());
+            .header("Accept", "application/json, text/event-stream");
+        if self.version >= FIRST_WITH_HEADER {
+            request = request.header("MCP-Protocol-Version", self.version);
+        }
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         if self.era == Era::Modern {
             params["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": self.era.version(),
+                "io.modelcontextprotocol/protocolVersion": self.version,
                 "io.modelcontextprotocol/clientCapabilities": {},
                 "io.modelcontextprotocol/clientInfo": { "name": "black-box", "version": "1" },
             });
@@ -191,7 +216,7 @@ impl McpClient {
         let answer = match self.era {
             Era::Legacy => {
                 let params = json!({
-                    "protocolVersion": self.era.version(),
+                    "protocolVersion": self.version,
                     "capabilities": {},
                     "clientInfo": { "name": "black-box", "version": "1" },
                 });
@@ -233,6 +258,7 @@ impl McpClient {
             is_error: result["isError"].as_bool().unwrap_or(false),
             text: text.join("\n"),
             structured: result["structuredContent"].clone(),
+            code: result["_meta"]["icgate/code"].as_str().map(str::to_owned),
         }
     }
 

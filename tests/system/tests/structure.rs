@@ -25,19 +25,24 @@ struct Graph {
 }
 
 impl Graph {
-    /// From `cargo metadata` of this workspace with its default features.
+    /// From `cargo metadata` of this workspace with its default features, as built for this machine. A build has
+    /// fetched no other platform's packages, so `--offline` could not look at those.
     fn read() -> Self {
-        let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
-            .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-            .current_dir(repository())
-            .output()
-            .expect("cargo metadata starts");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let version = printed(tool("RUSTC", "rustc").arg("-vV"));
+        let host = version
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .expect("the host's triple");
+        let metadata = printed(tool("CARGO", "cargo").args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--filter-platform",
+            host,
+        ]));
+        let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
         let list = |value: &Value| value.as_array().expect("a list").clone();
         let names = list(&metadata["packages"])
@@ -232,19 +237,46 @@ fn every_crate_forbids_unsafe_code() {
     assert!(roots >= 6, "{roots}");
 }
 
-/// Every file that belongs to the tree; not what is built or installed.
+/// A program of the toolchain, named by the environment variable when there is one.
+fn tool(variable: &str, name: &str) -> Command {
+    Command::new(std::env::var(variable).unwrap_or_else(|_| name.to_owned()))
+}
+
+/// What a command that has to succeed prints, run in the repository.
+fn printed(command: &mut Command) -> String {
+    let output = command
+        .current_dir(repository())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Every file below a directory that git knows or would take; not what is built or installed.
 fn each_file(dir: &Path, visit: &mut impl FnMut(&Path, u64)) {
-    for entry in fs::read_dir(dir).expect("a directory of the tree") {
-        let entry = entry.expect("an entry");
-        let (path, name) = (entry.path(), entry.file_name());
-        let kind = entry.file_type().expect("its type");
-        let skipped = [".git", "target", "node_modules", ".venv", "__pycache__"];
-        if kind.is_dir() {
-            if !skipped.iter().any(|skip| name == *skip) {
-                each_file(&path, visit);
-            }
-        } else if kind.is_file() {
-            visit(&path, entry.metadata().expect("its size").len());
+    let listed = printed(
+        Command::new("git")
+            .args([
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+                "--",
+            ])
+            .arg(dir),
+    );
+    for name in listed.split_terminator('\0') {
+        let path = repository().join(name);
+        // One that is deleted and not yet committed is listed all the same.
+        if let Ok(kind) = fs::symlink_metadata(&path)
+            && kind.is_file()
+        {
+            visit(&path, kind.len());
         }
     }
 }

@@ -78,6 +78,35 @@ async fn an_app_connects_calls_refreshes_and_disconnects() {
 }
 
 #[tokio::test]
+async fn an_imported_client_signs_in_and_stays_connected_when_it_is_imported_again() {
+    let mut house = House::open().await;
+    let file = |name: &str| {
+        json!({"clients": [{
+            "client_id": "brought-along",
+            "client_name": name,
+            "redirect_uris": [REDIRECT],
+        }]})
+        .to_string()
+    };
+    house.restart_with_clients(&file("One")).await.unwrap();
+    let code = house.code(Beta, "brought-along", &["ic:read"]).await;
+    let tokens = house.exchange(Beta, "brought-along", &code).await.json();
+    let authorized = house.present(Beta, &tokens["access_token"]).await.unwrap();
+    assert_eq!(authorized.client_name.as_deref(), Some("One"));
+
+    house.restart_with_clients(&file("Two")).await.unwrap();
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let renewed = house.refresh(Beta, "brought-along", refresh).await.json();
+    house.present(Beta, &renewed["access_token"]).await.unwrap();
+
+    let error = house.restart_with_clients("[{}]").await.unwrap_err();
+    assert!(
+        error.to_string().contains("clients.json: entry 1"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_survives_a_restart() {
     let mut house = House::open().await;
     let (client_id, tokens) = house.connected(Beta).await;

@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     connection::Authorized,
     instance::{Instance, InstanceName, PublicUrl},
-    oauth::{Credential, Oauth, Prefix},
+    oauth::{Credential, Oauth, OauthError, Prefix},
 };
 
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
@@ -166,6 +166,15 @@ impl House {
             directory: Arc::clone(&self.directory),
             config: self.config.clone(),
         }
+    }
+
+    /// The same state directory in a new process that is given a file of registrations.
+    pub(crate) async fn restart_with_clients(&mut self, file: &str) -> Result<(), OauthError> {
+        let path = self.directory.path().join("clients.json");
+        std::fs::write(&path, file).unwrap();
+        self.config.clients_file = Some(path);
+        self.oauth = Oauth::open(&self.config, self.signer.client.clone()).await?;
+        Ok(())
     }
 
     /// The same state directory in a new process; the signer lives on.

@@ -23,24 +23,23 @@ async fn an_unknown_canister_is_named_in_the_error() {
         let error = agent
             .canister(Call::query(canister, "whoami", "()"))
             .await
-            .err();
-        assert!(!error.is_empty(), "{canister}");
+            .fails_with("BAD_ARGUMENT");
+        assert!(error.contains("canister_id"), "{canister}: {error}");
     }
     // A canister id like any other, but nobody's.
     let nobody = candid::Principal::from_slice(&[0, 0, 0, 0, 0, 0xEE, 0xEE, 0xEE, 1, 1]).to_text();
-    let error = agent
-        .canister(Call::query(&nobody, "whoami", "()"))
-        .await
-        .err();
-    assert!(
-        error.contains(&nobody) || error.to_lowercase().contains("canister"),
-        "{error}"
-    );
+    for call in [
+        Call::query(&nobody, "whoami", "()"),
+        Call::update(&nobody, "whoami_update", "()"),
+    ] {
+        let error = agent.canister(call).await.fails_with("CANISTER_UNKNOWN");
+        assert!(error.contains(&nobody), "{error}");
+    }
     let error = agent
         .call("get_candid", json!({ "canister_id": nobody }))
         .await
-        .err();
-    assert!(!error.is_empty());
+        .fails_with("NO_INTERFACE");
+    assert!(error.contains("no such canister"), "{error}");
 }
 
 #[tokio::test]
@@ -52,7 +51,7 @@ async fn an_unknown_method_is_named_in_the_error() {
         Call::query(app, "nonesuch", "()"),
         Call::update(app, "nonesuch", "()"),
     ] {
-        let error = agent.canister(call).await.err();
+        let error = agent.canister(call).await.fails_with("METHOD_UNKNOWN");
         assert!(error.contains("nonesuch"), "{error}");
     }
 }
@@ -65,18 +64,24 @@ async fn wrong_argument_types_name_the_expected_type() {
     let error = agent
         .canister(Call::query(app, "greet", "(42)"))
         .await
-        .err();
+        .fails_with("BAD_ARGS");
     assert!(error.contains("text"), "{error}");
-    let error = agent.canister(Call::query(app, "greet", "()")).await.err();
+    let error = agent
+        .canister(Call::query(app, "greet", "()"))
+        .await
+        .fails_with("BAD_ARGS");
     assert!(error.contains("text"), "{error}");
     let record = "(record { by = \"much\"; note = null })";
-    let error = agent.canister(Call::update(app, "add", record)).await.err();
+    let error = agent
+        .canister(Call::update(app, "add", record))
+        .await
+        .fails_with("BAD_ARGS");
     assert!(error.contains("nat64"), "{error}");
     let error = agent
         .canister(Call::query(app, "greet", "(\"unclosed)"))
         .await
-        .err();
-    assert!(!error.is_empty());
+        .fails_with("BAD_ARGS");
+    assert!(error.contains("not closed"), "{error}");
 }
 
 #[tokio::test]
@@ -307,14 +312,15 @@ async fn an_update_whose_reply_nobody_can_read_is_said_to_have_succeeded() {
     let stack = Stack::start().await;
     let agent = stack.agent().await;
     let trap = stack.devnet.canister("trap");
-    let reply = agent
+    let result = agent
         .canister(Call::update(trap, "garbage_update", "()"))
-        .await
-        .ok();
-    assert!(
-        !reply.is_empty(),
-        "an update that happened is never reported as a failure"
-    );
+        .await;
+    // An update that happened is never reported as a failure.
+    assert!(!result.is_error, "{}", result.text);
+    assert_eq!(result.structured["form"], "bytes", "{}", result.structured);
+    let garbage = "74686973206973206e6f742043616e646964";
+    assert_eq!(result.structured["reply"], garbage);
+    assert!(result.text.contains("succeeded"), "{}", result.text);
 }
 
 #[tokio::test]
@@ -326,9 +332,13 @@ async fn an_unknown_tool_and_wrong_arguments_of_a_tool() {
     let answer = agent
         .call_raw("call_canister", json!({ "method": 5 }))
         .await;
-    let refused =
-        answer.message.get("error").is_some() || answer.message["result"]["isError"] == true;
-    assert!(refused, "{}", answer.text);
+    let result = &answer.message["result"];
+    assert_eq!(result["isError"], true, "{}", answer.text);
+    assert_eq!(
+        result["_meta"]["icgate/code"], "BAD_ARGUMENT",
+        "{}",
+        answer.text
+    );
     let answer = agent.request("nonesuch/method", json!({})).await;
     assert_eq!(answer.message["error"]["code"], -32601, "{}", answer.text);
 }

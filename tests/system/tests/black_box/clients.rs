@@ -48,6 +48,12 @@ async fn python_v1_on_beta() {
 }
 
 #[tokio::test]
+async fn python_v1_on_prod() {
+    let client = python("python-v1", "client_v1.py");
+    carry_out(Instance::Prod, client, "2025-11-25").await;
+}
+
+#[tokio::test]
 async fn typescript_v2_on_prod() {
     let (client, _dir) = typescript("client_v2.mjs");
     carry_out(Instance::Prod, client, "2026-07-28").await;
@@ -107,7 +113,7 @@ pub(crate) fn node(folder: &str, scripts: &[&str]) -> (Command, tempfile::TempDi
     }
     let modules = installed(&format!("{folder}/node_modules"));
     symlink(&modules, &dir.path().join("node_modules"));
-    let mut command = Command::new("node");
+    let mut command = Command::new(installed("node"));
     command.arg(dir.path().join(scripts[0]));
     (command, dir)
 }

@@ -165,6 +165,29 @@ async fn without_settings_it_serves_mainnet() {
 }
 
 #[test]
+fn a_mistake_in_the_settings_ends_it_with_78_and_what_this_start_said() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = dir.path().join("log");
+    fs::create_dir(&log).expect("a directory for the logs");
+    let earlier = "said by an earlier start";
+    fs::write(log.join("icgate.log"), format!("{earlier}\n")).expect("a log");
+    let output = Command::new(repository().join("deploy").join("run"))
+        .env("PORT", free_port().to_string())
+        .env("ICGATE_STATE_DIR", dir.path())
+        .env(
+            "ICGATE_BIN_DIR",
+            binary("icgate").parent().expect("its directory"),
+        )
+        .env("II_HANDSHAKE", "nonsense")
+        .output()
+        .expect("deploy/run starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("II_HANDSHAKE"), "{said}");
+    assert!(!said.contains(earlier), "{said}");
+}
+
+#[test]
 fn an_unknown_option_is_refused_with_the_usage() {
     let output = Command::new(repository().join("deploy").join("run"))
         .arg("--nonsense")

@@ -15,10 +15,10 @@ async fn assert_ends(stack: &Stack, agent: &McpClient) {
     let error = agent
         .canister(Call::query(app, "whoami", "()").at("fresh.example"))
         .await
-        .err();
+        .fails_with("CONNECTION_ENDED");
     assert!(
-        error.to_lowercase().contains("connect"),
-        "tells the user to reconnect: {error}"
+        error.contains("Ask the user to reconnect"),
+        "says what to do: {error}"
     );
     let asked = stack.devnet.requests_to("ii").await;
     assert!(
@@ -100,15 +100,11 @@ async fn a_read_only_grant_is_refused_before_an_update_leaves() {
     assert!(!seen.contains(crate::ANONYMOUS), "{seen}");
 
     stack.devnet.reset_requests().await;
-    let answer = agent
-        .call_raw(
-            "call_canister",
-            Call::update(app, "increment", "()").at(APP).arguments(),
-        )
-        .await;
-    let refused =
-        answer.status == StatusCode::FORBIDDEN || answer.message["result"]["isError"] == true;
-    assert!(refused, "{}: {}", answer.status, answer.text);
+    let error = agent
+        .canister(Call::update(app, "increment", "()").at(APP))
+        .await
+        .fails_with("INSUFFICIENT_SCOPE");
+    assert!(error.contains("Ask the user to sign in"), "{error}");
     let sent = stack.devnet.requests_to("app").await;
     assert!(
         sent.iter().all(|request| request.endpoint != "call"),

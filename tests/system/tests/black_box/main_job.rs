@@ -32,6 +32,36 @@ async fn prod_2026() {
     main_job(Instance::Prod, Era::Modern).await;
 }
 
+#[tokio::test]
+async fn earlier_revisions_are_spoken_too() {
+    let stack = Stack::start().await;
+    let (_client, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
+    let app = stack.devnet.canister("app");
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18"] {
+        let agent = stack
+            .mcp(Instance::Beta, Era::Legacy, &tokens.access_token)
+            .speaking(version);
+        assert_eq!(agent.open().await["protocolVersion"], version);
+        let tools = agent.tools().await;
+        for name in TOOLS {
+            assert!(
+                tools.iter().any(|tool| tool["name"] == name),
+                "{version}: {tools:?}"
+            );
+        }
+        let principal = agent.principal(APP, None).await;
+        let seen = agent
+            .canister(Call::update(app, "whoami_update", "()").at(APP))
+            .await
+            .ok();
+        let shown = seen.split('"').nth(1).unwrap_or_default();
+        assert!(
+            principal.contains(shown) && !shown.is_empty(),
+            "{version}: {seen}"
+        );
+    }
+}
+
 async fn main_job(instance: Instance, era: Era) {
     let stack = Stack::start().await;
     let (_client, tokens) = stack.sign_in(instance, &Consent::default()).await;

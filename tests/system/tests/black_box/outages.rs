@@ -31,11 +31,8 @@ async fn without_the_signer_the_agent_is_told_to_retry_and_recovers() {
     let error = agent
         .canister(Call::query(&app, "whoami", "()").at(APP))
         .await
-        .err();
-    assert!(
-        error.to_lowercase().contains("again"),
-        "says to try again: {error}"
-    );
+        .fails_with("SIGNER_UNAVAILABLE");
+    assert!(error.contains("Try again"), "says what to do: {error}");
     let greeting = agent
         .canister(Call::query(&app, "greet", "(\"Ada\")"))
         .await
@@ -129,8 +126,8 @@ async fn an_unreachable_internet_computer_is_an_error_that_passes() {
     let error = agent
         .canister(Call::query(app, "greet", "(\"Ada\")"))
         .await
-        .err();
-    assert!(!error.is_empty());
+        .fails_with("IC_UNREACHABLE");
+    assert!(error.contains("Try again"), "says what to do: {error}");
     stack.devnet.fault(Fault::None).await;
     agent
         .canister(Call::query(app, "greet", "(\"Ada\")"))
@@ -152,7 +149,7 @@ async fn forged_answers_of_the_internet_computer_are_refused() {
     let error = agent
         .canister(Call::query(app, "greet", "(\"Eve\")"))
         .await
-        .err();
+        .fails_with("IC_UNVERIFIED");
     assert!(
         !error.contains("Eve"),
         "an unverified reply is not shown: {error}"
@@ -161,7 +158,7 @@ async fn forged_answers_of_the_internet_computer_are_refused() {
     agent
         .canister(Call::update(app, "increment", "()"))
         .await
-        .err();
+        .fails_with("IC_UNVERIFIED");
     stack.devnet.fault(Fault::None).await;
     agent
         .canister(Call::query(app, "greet", "(\"Ada\")"))
