@@ -151,11 +151,14 @@ const journeys = {
     const first = await freshBrowser();
     await toInternetIdentity(first);
     // An answer without content leaves the browser where it is.
-    await first.route("**/oauth/connect/callback", (route) => route.fulfill({ status: 204 }));
+    let stop;
+    const stopped = new Promise((resolve) => (stop = resolve));
+    const stay = (route) => stop(route.fulfill({ status: 204 }));
+    await first.route("**/oauth/connect/callback", stay, { times: 1 });
     const consented = first.waitForResponse((response) => response.url().endsWith("/mcp/consent"));
     await allow(first);
     const { callback } = await (await consented).json();
-    await first.unroute("**/oauth/connect/callback");
+    await stopped;
 
     const second = await freshBrowser();
     await second.goto(callback);
