@@ -24,7 +24,7 @@ use crate::{
 
 /// Requests signed by one task, one after the other: enough to make the task worth it, few enough that the cores
 /// share the work.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 
 type Replies = mpsc::Sender<Result<SignStreamReply, Status>>;
 
