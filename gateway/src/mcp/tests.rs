@@ -174,13 +174,21 @@ async fn read(response: Response) -> (u16, Value) {
 }
 
 impl Bench {
-    async fn send(&self, authorized: Authorized, body: Value) -> (u16, Value) {
+    async fn answer_as(&self, authorized: Authorized, request: body::Request) -> (u16, Value) {
         read(
             self.mcp
-                .handle(InstanceName::Beta, authorized, request(&body))
+                .handle(InstanceName::Beta, authorized, request)
                 .await,
         )
         .await
+    }
+
+    async fn answer(&self, request: body::Request) -> (u16, Value) {
+        self.answer_as(everything(), request).await
+    }
+
+    async fn send(&self, authorized: Authorized, body: Value) -> (u16, Value) {
+        self.answer_as(authorized, request(&body)).await
     }
 
     async fn tool_as(&self, authorized: Authorized, name: &str, arguments: Value) -> Value {
@@ -262,16 +270,7 @@ async fn clients_that_initialize_are_served_without_a_session() {
 #[tokio::test]
 async fn clients_of_the_newest_revision_discover_list_and_call() {
     let bench = bench().await;
-    let send = async |request| {
-        read(
-            bench
-                .mcp
-                .handle(InstanceName::Beta, everything(), request)
-                .await,
-        )
-        .await
-    };
-    let (status, discovered) = send(modern("server/discover", json!({}))).await;
+    let (status, discovered) = bench.answer(modern("server/discover", json!({}))).await;
     assert_eq!(status, 200, "{discovered}");
     assert!(
         discovered["result"]["supportedVersions"]
@@ -279,11 +278,11 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
             .unwrap()
             .contains(&json!("2026-07-28"))
     );
-    let (_, list) = send(modern("tools/list", json!({}))).await;
+    let (_, list) = bench.answer(modern("tools/list", json!({}))).await;
     assert_eq!(list["result"]["cacheScope"], "private");
     assert!(list["result"]["ttlMs"].as_u64().unwrap() > 0);
     let call = json!({ "name": "get_principal", "arguments": { "domain": "app.example" } });
-    let (_, called) = send(modern("tools/call", call)).await;
+    let (_, called) = bench.answer(modern("tools/call", call)).await;
     assert_eq!(called["result"]["resultType"], "complete");
     for method in [
         "prompts/list",
@@ -291,7 +290,7 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
         "resources/templates/list",
         "ping",
     ] {
-        let (status, answer) = send(modern(method, json!({}))).await;
+        let (status, answer) = bench.answer(modern(method, json!({}))).await;
         assert_eq!(
             (status, &answer["error"]["code"]),
             (404, &json!(-32601)),
@@ -303,21 +302,12 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
 #[tokio::test]
 async fn a_list_that_is_remembered_still_meets_every_check() {
     let bench = bench().await;
-    let send = async |request| {
-        read(
-            bench
-                .mcp
-                .handle(InstanceName::Beta, everything(), request)
-                .await,
-        )
-        .await
-    };
-    let (_, first) = send(modern("tools/list", json!({}))).await;
-    let (_, again) = send(modern("tools/list", json!({}))).await;
+    let (_, first) = bench.answer(modern("tools/list", json!({}))).await;
+    let (_, again) = bench.answer(modern("tools/list", json!({}))).await;
     assert_eq!(again, first);
 
     let old = json!({ "jsonrpc": "2.0", "id": "x", "method": "tools/list" });
-    let (_, old) = send(request(&old)).await;
+    let (_, old) = bench.answer(request(&old)).await;
     assert_eq!(old["id"], "x");
     assert_eq!(old["result"]["tools"], first["result"]["tools"]);
     assert!(old["result"].get("cacheScope").is_none(), "{old}");
@@ -328,7 +318,7 @@ async fn a_list_that_is_remembered_still_meets_every_check() {
         "mcp-protocol-version",
         http::HeaderValue::from_static("2025-11-25"),
     );
-    let (status, refused) = send(torn).await;
+    let (status, refused) = bench.answer(torn).await;
     assert_eq!(
         (status, &refused["error"]["code"]),
         (400, &json!(-32020)),
@@ -524,15 +514,6 @@ async fn scope_and_access_level_bound_what_is_called() {
 #[tokio::test]
 async fn what_is_not_a_message_gets_the_error_its_standard_names() {
     let bench = bench().await;
-    let send = async |request: body::Request| {
-        read(
-            bench
-                .mcp
-                .handle(InstanceName::Beta, everything(), request)
-                .await,
-        )
-        .await
-    };
     let raw = |body: &str| {
         http::Request::post("/mcp")
             .header("host", "gate.example")
@@ -547,7 +528,7 @@ async fn what_is_not_a_message_gets_the_error_its_standard_names() {
         ("[]", -32600),
         ("{\"a\":1}", -32600),
     ] {
-        let (status, answer) = send(raw(body)).await;
+        let (status, answer) = bench.answer(raw(body)).await;
         assert_eq!(
             (status, &answer["error"]["code"]),
             (400, &json!(code)),
@@ -555,13 +536,15 @@ async fn what_is_not_a_message_gets_the_error_its_standard_names() {
         );
         assert_eq!(answer["jsonrpc"], "2.0");
     }
-    let (status, answer) = send(raw(&" ".repeat(super::transport::MAX_BODY + 1))).await;
+    let (status, answer) = bench
+        .answer(raw(&" ".repeat(super::transport::MAX_BODY + 1)))
+        .await;
     assert_eq!((status, &answer["error"]["code"]), (413, &json!(-32600)));
     let mut plain = raw("{}");
     plain
         .headers_mut()
         .insert("content-type", "text/plain".parse().unwrap());
-    assert_eq!(send(plain).await.0, 415);
+    assert_eq!(bench.answer(plain).await.0, 415);
     for method in ["GET", "DELETE", "PUT"] {
         let mut other = raw("");
         *other.method_mut() = method.parse().unwrap();
