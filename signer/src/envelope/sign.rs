@@ -9,6 +9,8 @@ use crate::{audit::Recorded, clock::Nanos};
 /// The tag of self-described CBOR (RFC 8949, section 3.4.6), which the interface specification asks for.
 const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
 const MAP: u8 = 0xa0;
+/// Room for the content of a usual call and for the signature, in bytes: growing in steps costs more than hashing.
+const ROOM: usize = 512;
 
 /// A signed request, ready to be posted to a boundary node.
 #[derive(Debug, Clone)]
@@ -32,7 +34,8 @@ pub fn sign(_: Recorded, identity: &Identity, call: Call) -> SignedEnvelope {
     let signature = identity.key().sign(&request_id.signable());
 
     let (members, credentials) = identity.credentials();
-    let mut envelope = SELF_DESCRIBED.to_vec();
+    let mut envelope = Vec::with_capacity(ROOM + credentials.len());
+    envelope.extend_from_slice(&SELF_DESCRIBED);
     envelope.push(MAP | (members + 2));
     encode(&mut envelope, "content");
     encode(&mut envelope, &content);

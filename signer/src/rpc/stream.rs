@@ -24,7 +24,7 @@ use crate::{
 
 /// Requests signed by one task, one after the other: enough to make the task worth it, few enough that the cores
 /// share the work.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 type Replies = mpsc::Sender<Result<SignStreamReply, Status>>;
 
@@ -62,14 +62,16 @@ pub(super) fn serve(
             else {
                 return;
             };
-            let mut work = Vec::with_capacity(batch.len());
-            for request in batch {
-                let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
-                    return;
-                };
-                work.push((request, permit));
-            }
-            tokio::spawn(sign_batch(Arc::clone(&signer), work, replies.clone()));
+            let requests = u32::try_from(batch.len()).unwrap_or(limit).min(limit);
+            let Ok(permit) = Arc::clone(&in_flight).acquire_many_owned(requests).await else {
+                return;
+            };
+            tokio::spawn(sign_batch(
+                Arc::clone(&signer),
+                batch,
+                permit,
+                replies.clone(),
+            ));
         }
     });
     ReceiverStream::new(outgoing)
@@ -77,20 +79,23 @@ pub(super) fn serve(
 
 async fn sign_batch(
     signer: Arc<Signer>,
-    batch: Vec<(SignStreamRequest, OwnedSemaphorePermit)>,
+    batch: Vec<SignStreamRequest>,
+    mut permit: OwnedSemaphorePermit,
     replies: Replies,
 ) {
-    for (SignStreamRequest { id, call }, permit) in batch {
+    for SignStreamRequest { id, call } in batch {
         let warm = match decoded(&signer, call) {
             Ok(request) => signer.sign_warm(request).await,
             Err(error) => Warm::Done(Err(error)),
         };
         match warm {
-            Warm::Done(answer) => reply(&replies, id, answer, permit).await,
+            Warm::Done(answer) => reply(&replies, id, answer).await,
             Warm::Cold(request) => {
                 let (signer, replies) = (Arc::clone(&signer), replies.clone());
+                let permit = permit.split(1);
                 tokio::spawn(async move {
-                    reply(&replies, id, signer.sign(*request).await, permit).await;
+                    reply(&replies, id, signer.sign(*request).await).await;
+                    drop(permit);
                 });
             }
         }
@@ -106,12 +111,7 @@ fn decoded(signer: &Signer, call: Option<Call>) -> Result<SignRequest, SignerErr
     }
 }
 
-async fn reply(
-    replies: &Replies,
-    id: u64,
-    answer: Result<Signed, SignerError>,
-    permit: OwnedSemaphorePermit,
-) {
+async fn reply(replies: &Replies, id: u64, answer: Result<Signed, SignerError>) {
     let outcome = match answer {
         Ok(signed) => Outcome::Signed(decode::signed(signed)),
         Err(error) => Outcome::Error(error.into()),
@@ -123,5 +123,4 @@ async fn reply(
             outcome: Some(outcome),
         }))
         .await;
-    drop(permit);
 }
