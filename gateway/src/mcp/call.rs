@@ -10,7 +10,8 @@ use serde_json::json;
 use super::{
     account::{account_schema, domain, domain_schema, selector},
     arguments::Arguments,
-    catalog::{Output, Tools, schema},
+    caller::Caller,
+    catalog::{Entry, Group, Output, Tools, schema},
     failure::{Failure, of_signer},
 };
 use crate::{
@@ -31,7 +32,16 @@ use crate::{
 /// Longest method name, in bytes.
 const MAX_METHOD: usize = 256;
 
-pub(super) fn call_canister_tool() -> Tool {
+pub(super) fn entries() -> Vec<Entry> {
+    vec![Entry {
+        tool: call_canister_tool(),
+        group: Group::Core,
+        scope,
+        run: call_canister,
+    }]
+}
+
+fn call_canister_tool() -> Tool {
     Tool::new(
         "call_canister",
         "Call a method of a canister. Arguments and reply are textual Candid. With is_query=true it asks (fast, \
@@ -88,7 +98,7 @@ pub(super) fn call_canister_tool() -> Tool {
 }
 
 /// A query needs less than an update.
-pub(super) fn scope(arguments: &Arguments) -> Scope {
+fn scope(arguments: &Arguments) -> Scope {
     if arguments.peek_flag("is_query") {
         Scope::Read
     } else {
@@ -96,23 +106,23 @@ pub(super) fn scope(arguments: &Arguments) -> Scope {
     }
 }
 
-pub(super) fn call_canister<'a>(
+fn call_canister<'a>(
     tools: &'a Tools,
-    authorized: &'a Authorized,
+    caller: &'a Caller,
     arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
         let order = Order::read(arguments, tools.dev)?;
-        if !order.is_query && authorized.access_level < AccessLevel::All {
+        if !order.is_query && caller.authorized.access_level < AccessLevel::All {
             return Err(Failure::read_only());
         }
-        let interface = order.find_interface(tools, authorized).await?;
+        let interface = order.find_interface(tools, &caller.authorized).await?;
         order.check_mode(interface.types.as_deref())?;
         let arg = encode::arguments(&order.args, interface.types.as_ref(), &order.method)
             .await
             .map_err(|error| order.not_encoded(&error, interface.types.as_deref()))?;
         let (bytes, sender) = order
-            .send(tools, authorized, arg)
+            .send(tools, &caller.authorized, arg)
             .await
             .map_err(|error| order.not_answered(error, interface.types.as_deref()))?;
         let reply = decode::reply(bytes, interface.types, &order.method).await;

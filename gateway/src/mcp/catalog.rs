@@ -8,10 +8,11 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    arguments::Arguments, call, failure::Failure, identity, interface, passed::PassedInterfaces,
+    arguments::Arguments, call, caller::Caller, failure::Failure, identity, interface,
+    passed::PassedInterfaces,
 };
 use crate::{
-    connection::{Authorized, ConnectionEnd},
+    connection::ConnectionEnd,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
 };
@@ -24,6 +25,8 @@ pub(super) struct Tools {
     pub(super) passed: PassedInterfaces,
     pub(super) signer: SignerClient,
     pub(super) ended: Arc<dyn ConnectionEnd>,
+    /// This server's own origin: where the user's default account is the management identity.
+    pub(super) own_origin: String,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
 }
@@ -57,13 +60,28 @@ impl Output {
     }
 }
 
-type Run =
-    for<'a> fn(&'a Tools, &'a Authorized, Arguments) -> BoxFuture<'a, Result<Output, Failure>>;
+/// What runs a tool.
+pub(super) type Run =
+    for<'a> fn(&'a Tools, &'a Caller, Arguments) -> BoxFuture<'a, Result<Output, Failure>>;
 
-struct Entry {
-    tool: Tool,
-    scope: fn(&Arguments) -> Scope,
-    run: Run,
+/// Tools that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Reading interfaces, calling canisters, being the user.
+    Core,
+}
+
+/// One tool.
+pub(super) struct Entry {
+    /// How it is listed.
+    pub(super) tool: Tool,
+    /// What it belongs to.
+    #[expect(dead_code, reason = "switching groups off comes next")]
+    pub(super) group: Group,
+    /// What a call with these arguments needs.
+    pub(super) scope: fn(&Arguments) -> Scope,
+    /// What runs it.
+    pub(super) run: Run,
 }
 
 /// Every tool, built once. Cheap to clone.
@@ -76,27 +94,9 @@ pub(super) struct Catalog {
 impl Catalog {
     /// The tools in the order they are listed; the first is cheap and changes nothing.
     pub(super) fn new(tools: Tools) -> Self {
-        let entry = |tool, scope, run: Run| Entry { tool, scope, run };
-        let entries = [
-            entry(
-                interface::get_candid_tool(),
-                |_| Scope::Read,
-                interface::get_candid,
-            ),
-            entry(call::call_canister_tool(), call::scope, call::call_canister),
-            entry(
-                identity::get_principal_tool(),
-                |_| Scope::Read,
-                identity::get_principal,
-            ),
-            entry(
-                identity::list_accounts_tool(),
-                |_| Scope::Read,
-                identity::list_accounts,
-            ),
-        ];
+        let families = [interface::entries(), call::entries(), identity::entries()];
         Self {
-            entries: entries.into(),
+            entries: families.into_iter().flatten().collect(),
             tools: Arc::new(tools),
         }
     }
@@ -113,14 +113,15 @@ impl Catalog {
     pub(super) async fn call(
         &self,
         name: &str,
-        authorized: &Authorized,
+        caller: &Caller,
         arguments: Option<JsonObject>,
     ) -> Option<CallToolResult> {
         let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
         let arguments = Arguments::new(arguments);
         let needed = Scopes::from_iter([(entry.scope)(&arguments)]);
+        let authorized = &caller.authorized;
         let outcome = if authorized.scopes.covers(needed) {
-            (entry.run)(&self.tools, authorized, arguments).await
+            (entry.run)(&self.tools, caller, arguments).await
         } else {
             Err(Failure::scope(authorized.scopes, needed))
         };

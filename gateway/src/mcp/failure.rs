@@ -32,6 +32,15 @@ impl Failure {
         }
     }
 
+    /// Our own fault.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            "INTERNAL",
+            "Something went wrong inside this server, and its log says what. Trying again at once will not help; \
+             tell the user.",
+        )
+    }
+
     /// A failure of one argument.
     pub(super) fn argument(name: &str, problem: impl std::fmt::Display) -> Self {
         Self::new("BAD_ARGUMENT", format!("The argument `{name}` {problem}."))
@@ -169,11 +178,7 @@ pub(super) async fn of_signer(
         ),
         reason => {
             tracing::error!(%reason, %error, "the signer could not do its part");
-            Failure::new(
-                "INTERNAL",
-                "Something went wrong inside this server, and its log says what. Trying again at once will not help; \
-                 tell the user.",
-            )
+            Failure::internal()
         }
     }
 }

@@ -9,15 +9,29 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     account::{account_schema, domain_schema, required_domain, selector},
     arguments::Arguments,
-    catalog::{Output, Tools, schema},
+    caller::Caller,
+    catalog::{Entry, Group, Output, Tools, schema},
     failure::{Failure, of_signer},
 };
-use crate::{candid::foreign::one_line, connection::Authorized};
+use crate::{candid::foreign::one_line, scope::Scope};
 
 /// Accounts listed at most.
 const MAX_ACCOUNTS: usize = 200;
 
-pub(super) fn get_principal_tool() -> Tool {
+pub(super) fn entries() -> Vec<Entry> {
+    let entry = |tool, run| Entry {
+        tool,
+        group: Group::Core,
+        scope: |_| Scope::Read,
+        run,
+    };
+    vec![
+        entry(get_principal_tool(), get_principal),
+        entry(list_accounts_tool(), list_accounts),
+    ]
+}
+
+fn get_principal_tool() -> Tool {
     Tool::new(
         "get_principal",
         "The principal the user acts as at an app's domain: what canisters of that app see as the caller, and \
@@ -42,7 +56,7 @@ pub(super) fn get_principal_tool() -> Tool {
     .with_annotations(reads_identity("Get the user's principal"))
 }
 
-pub(super) fn list_accounts_tool() -> Tool {
+fn list_accounts_tool() -> Tool {
     Tool::new(
         "list_accounts",
         "The user's accounts at an app's domain, for the argument `account` of other tools. Every account is \
@@ -84,9 +98,9 @@ fn reads_identity(title: &str) -> ToolAnnotations {
         .open_world(true)
 }
 
-pub(super) fn get_principal<'a>(
+fn get_principal<'a>(
     tools: &'a Tools,
-    authorized: &'a Authorized,
+    caller: &'a Caller,
     mut arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
@@ -94,12 +108,12 @@ pub(super) fn get_principal<'a>(
         let account = selector(&mut arguments, &domain)?;
         arguments.finish()?;
         let request = GetPrincipalRequest {
-            connection: Some(authorized.to_wire()),
+            connection: Some(caller.authorized.to_wire()),
             account: Some(account),
         };
         let answer = match tools.signer.get_principal(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(of_signer(error, authorized, &tools.ended).await),
+            Err(error) => return Err(of_signer(error, &caller.authorized, &tools.ended).await),
         };
         let principal = principal_text(&answer.principal)?;
         Ok(Output::new(
@@ -113,21 +127,21 @@ pub(super) fn get_principal<'a>(
     })
 }
 
-pub(super) fn list_accounts<'a>(
+fn list_accounts<'a>(
     tools: &'a Tools,
-    authorized: &'a Authorized,
+    caller: &'a Caller,
     mut arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
         let domain = required_domain(&mut arguments, tools.dev)?;
         arguments.finish()?;
         let request = ListAccountsRequest {
-            connection: Some(authorized.to_wire()),
+            connection: Some(caller.authorized.to_wire()),
             origin: domain.as_str().to_owned(),
         };
         let answer = match tools.signer.list_accounts(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(of_signer(error, authorized, &tools.ended).await),
+            Err(error) => return Err(of_signer(error, &caller.authorized, &tools.ended).await),
         };
         let mut text = format!("Accounts of the user at {}:", answer.origin);
         let mut accounts = Vec::new();
@@ -155,10 +169,7 @@ pub(super) fn principal_text(bytes: &[u8]) -> Result<String, Failure> {
         .map(|principal| principal.to_text())
         .map_err(|error| {
             tracing::error!(%error, "the signer sent a malformed principal");
-            Failure::new(
-                "INTERNAL",
-                "Something went wrong inside this server, and its log says what.",
-            )
+            Failure::internal()
         })
 }
 

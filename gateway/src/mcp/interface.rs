@@ -8,15 +8,25 @@ use serde_json::json;
 
 use super::{
     arguments::Arguments,
-    catalog::{Output, Tools, schema},
+    caller::Caller,
+    catalog::{Entry, Group, Output, Tools, schema},
     failure::Failure,
 };
-use crate::{candid::foreign::shorten, connection::Authorized, ic::interfaces::Published};
+use crate::{candid::foreign::shorten, ic::interfaces::Published, scope::Scope};
 
 /// Longest interface shown, in characters.
 const MAX_SHOWN: usize = 100_000;
 
-pub(super) fn get_candid_tool() -> Tool {
+pub(super) fn entries() -> Vec<Entry> {
+    vec![Entry {
+        tool: get_candid_tool(),
+        group: Group::Core,
+        scope: |_| Scope::Read,
+        run: get_candid,
+    }]
+}
+
+fn get_candid_tool() -> Tool {
     Tool::new(
         "get_candid",
         "The Candid interface of a canister: its methods with their argument and reply types, as the canister \
@@ -50,9 +60,9 @@ pub(super) fn get_candid_tool() -> Tool {
     )
 }
 
-pub(super) fn get_candid<'a>(
+fn get_candid<'a>(
     tools: &'a Tools,
-    _: &'a Authorized,
+    _: &'a Caller,
     mut arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {

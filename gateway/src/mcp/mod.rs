@@ -3,11 +3,14 @@
 mod account;
 mod arguments;
 mod call;
+mod caller;
 mod catalog;
 mod failure;
 mod identity;
 mod interface;
 mod listing;
+#[expect(dead_code, reason = "the management tools come next")]
+mod management_identity;
 mod origin;
 mod passed;
 mod server;
@@ -67,16 +70,30 @@ impl Mcp {
         ended: Arc<dyn ConnectionEnd>,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
-        Ok(Self::over(Arc::new(ic), signer, ended, config.dev))
+        let own_origin = config.public_url.as_str().to_owned();
+        Ok(Self::over(
+            Arc::new(ic),
+            signer,
+            ended,
+            own_origin,
+            config.dev,
+        ))
     }
 
-    fn over(ic: Arc<Ic>, signer: SignerClient, ended: Arc<dyn ConnectionEnd>, dev: bool) -> Mcp {
+    fn over(
+        ic: Arc<Ic>,
+        signer: SignerClient,
+        ended: Arc<dyn ConnectionEnd>,
+        own_origin: String,
+        dev: bool,
+    ) -> Mcp {
         let server = Server::new(Catalog::new(Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
             passed: PassedInterfaces::new(),
             ic,
             signer,
             ended,
+            own_origin,
             dev,
         }));
         let transport = StreamableHttpServerConfig::default()

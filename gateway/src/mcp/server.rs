@@ -16,7 +16,7 @@ use rmcp::{
     service::RequestContext,
 };
 
-use super::catalog::Catalog;
+use super::{caller::Caller, catalog::Catalog};
 use crate::connection::Authorized;
 
 /// How long clients may keep what does not change while the process runs, in milliseconds.
@@ -85,9 +85,8 @@ impl ServerHandler for Server {
         let authorized = parts
             .and_then(|parts| parts.extensions.get::<Authorized>())
             .ok_or_else(|| ErrorData::internal_error("the request was not authorized", None))?;
-        let call = self
-            .catalog
-            .call(&request.name, authorized, request.arguments);
+        let caller = Caller::new(authorized.clone(), &context);
+        let call = self.catalog.call(&request.name, &caller, request.arguments);
         let outcome = tokio::select! {
             outcome = call => outcome,
             // The client is gone; what is under way for it is dropped with this future.

@@ -1,11 +1,9 @@
-//! Sending a call: as nobody, or signed for the user by the signer.
+//! Sending calls: anonymously, or signed as one of the user's accounts.
 
-use icgate_proto::{
-    SignerError,
-    v1::{
-        AccountSelector, SignQueryRequest, SignReadStateRequest, SignUpdateRequest, SignedRequest,
-        sign_stream_request::Call as ToSign,
-    },
+use candid::Principal;
+use icgate_proto::v1::{
+    AccountSelector, SignQueryRequest, SignReadStateRequest, SignUpdateRequest, SignedRequest,
+    sign_stream_request::Call as ToSign,
 };
 
 use super::{
@@ -16,106 +14,8 @@ use super::{
 };
 use crate::{
     connection::Authorized,
-    ic::{Call, IcError, SignedUpdate},
+    ic::{Call, CanisterId, IcError, SignedUpdate},
 };
-
-impl Order {
-    /// The reply, and the principal it was given to.
-    pub(super) async fn send(
-        &self,
-        tools: &Tools,
-        authorized: &Authorized,
-        arg: Vec<u8>,
-    ) -> Result<(Vec<u8>, String), NotAnswered> {
-        let Some(account) = &self.account else {
-            let call = Call {
-                canister: self.canister,
-                method: self.method.clone(),
-                arg,
-            };
-            let reply = if self.is_query {
-                tools.ic.query_anonymous(call).await?
-            } else {
-                tools.ic.update_anonymous(call).await?
-            };
-            return Ok((reply, candid::Principal::anonymous().to_text()));
-        };
-        let to_sign = self.to_sign(authorized, account.clone(), arg);
-        let signed = match tools.signer.sign(to_sign).await {
-            Ok(signed) => signed,
-            Err(error) => return Err(signer_failure(error, tools, authorized).await),
-        };
-        let sender = principal_text(&signed.sender)?;
-        let reply = if self.is_query {
-            tools
-                .ic
-                .query_signed(self.canister, signed.envelope)
-                .await?
-        } else {
-            self.submit(tools, authorized, account, signed).await?
-        };
-        Ok((reply, sender))
-    }
-
-    fn to_sign(&self, authorized: &Authorized, account: AccountSelector, arg: Vec<u8>) -> ToSign {
-        let connection = Some(authorized.to_wire());
-        let account = Some(account);
-        let canister_id = self.canister.principal().as_slice().to_vec();
-        let method = self.method.clone();
-        if self.is_query {
-            return ToSign::Query(SignQueryRequest {
-                connection,
-                account,
-                canister_id,
-                method,
-                arg,
-                ingress_expiry_ns: 0,
-            });
-        }
-        ToSign::Update(SignUpdateRequest {
-            connection,
-            account,
-            canister_id,
-            method,
-            arg,
-            ingress_expiry_ns: 0,
-            nonce: nonce(),
-            approval: None,
-        })
-    }
-
-    async fn submit(
-        &self,
-        tools: &Tools,
-        authorized: &Authorized,
-        account: &AccountSelector,
-        signed: SignedRequest,
-    ) -> Result<Vec<u8>, NotAnswered> {
-        let ask = ToSign::ReadState(SignReadStateRequest {
-            connection: Some(authorized.to_wire()),
-            account: Some(account.clone()),
-            request_id: signed.request_id.clone(),
-            ingress_expiry_ns: 0,
-        });
-        let status = async {
-            let signed = tools.signer.sign(ask).await;
-            signed
-                .map(|signed| signed.envelope)
-                .inspect_err(
-                    |error| tracing::warn!(%error, "the status of a call could not be asked for"),
-                )
-                .ok()
-        };
-        let update = SignedUpdate {
-            envelope: signed.envelope,
-            request_id: signed.request_id,
-        };
-        Ok(tools
-            .ic
-            .update_signed(self.canister, update, status)
-            .await?)
-    }
-}
 
 /// Why there is no reply.
 pub(super) enum NotAnswered {
@@ -135,8 +35,129 @@ impl From<Failure> for NotAnswered {
     }
 }
 
-async fn signer_failure(error: SignerError, tools: &Tools, authorized: &Authorized) -> NotAnswered {
-    NotAnswered::Failure(of_signer(error, authorized, &tools.ended).await)
+/// A reply, and the principal it was given to, in text.
+pub(super) type Answered = (Vec<u8>, String);
+
+/// A call as one of the user's accounts.
+pub(super) struct AccountCall<'a> {
+    /// Who acts.
+    pub(super) account: &'a AccountSelector,
+    /// Who is called. Not the canister that the request is routed by when it is the management canister.
+    pub(super) callee: Principal,
+    /// The canister the request is routed by (effective canister id of the interface specification).
+    pub(super) route: CanisterId,
+    pub(super) method: String,
+    /// Candid-encoded.
+    pub(super) arg: Vec<u8>,
+}
+
+impl Order {
+    pub(super) async fn send(
+        &self,
+        tools: &Tools,
+        authorized: &Authorized,
+        arg: Vec<u8>,
+    ) -> Result<Answered, NotAnswered> {
+        if let Some(account) = &self.account {
+            let call = AccountCall {
+                account,
+                callee: self.canister.principal(),
+                route: self.canister,
+                method: self.method.clone(),
+                arg,
+            };
+            return if self.is_query {
+                call.query(tools, authorized).await
+            } else {
+                call.update(tools, authorized).await
+            };
+        }
+        let call = Call {
+            canister: self.canister,
+            method: self.method.clone(),
+            arg,
+        };
+        let reply = if self.is_query {
+            tools.ic.query_anonymous(call).await?
+        } else {
+            tools.ic.update_anonymous(call).await?
+        };
+        Ok((reply, Principal::anonymous().to_text()))
+    }
+}
+
+impl AccountCall<'_> {
+    /// Asks, one round trip.
+    pub(super) async fn query(
+        self,
+        tools: &Tools,
+        authorized: &Authorized,
+    ) -> Result<Answered, NotAnswered> {
+        let to_sign = ToSign::Query(SignQueryRequest {
+            connection: Some(authorized.to_wire()),
+            account: Some(self.account.clone()),
+            canister_id: self.callee.as_slice().to_vec(),
+            method: self.method,
+            arg: self.arg,
+            ingress_expiry_ns: 0,
+        });
+        let signed = sign(to_sign, tools, authorized).await?;
+        let sender = principal_text(&signed.sender)?;
+        let reply = tools.ic.query_signed(self.route, signed.envelope).await?;
+        Ok((reply, sender))
+    }
+
+    /// Submits an update and waits for its certified reply.
+    pub(super) async fn update(
+        self,
+        tools: &Tools,
+        authorized: &Authorized,
+    ) -> Result<Answered, NotAnswered> {
+        let to_sign = ToSign::Update(SignUpdateRequest {
+            connection: Some(authorized.to_wire()),
+            account: Some(self.account.clone()),
+            canister_id: self.callee.as_slice().to_vec(),
+            method: self.method,
+            arg: self.arg,
+            ingress_expiry_ns: 0,
+            nonce: nonce(),
+            approval: None,
+        });
+        let signed = sign(to_sign, tools, authorized).await?;
+        let sender = principal_text(&signed.sender)?;
+        let ask = ToSign::ReadState(SignReadStateRequest {
+            connection: Some(authorized.to_wire()),
+            account: Some(self.account.clone()),
+            request_id: signed.request_id.clone(),
+            ingress_expiry_ns: 0,
+        });
+        let status = async {
+            let signed = tools.signer.sign(ask).await;
+            signed
+                .map(|signed| signed.envelope)
+                .inspect_err(
+                    |error| tracing::warn!(%error, "the status of a call could not be asked for"),
+                )
+                .ok()
+        };
+        let update = SignedUpdate {
+            envelope: signed.envelope,
+            request_id: signed.request_id,
+        };
+        let reply = tools.ic.update_signed(self.route, update, status).await?;
+        Ok((reply, sender))
+    }
+}
+
+async fn sign(
+    call: ToSign,
+    tools: &Tools,
+    authorized: &Authorized,
+) -> Result<SignedRequest, NotAnswered> {
+    match tools.signer.sign(call).await {
+        Ok(signed) => Ok(signed),
+        Err(error) => Err(of_signer(error, authorized, &tools.ended).await.into()),
+    }
 }
 
 /// Makes equal calls distinct. Without randomness the call goes without one, which only merges repetitions within

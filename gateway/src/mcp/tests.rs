@@ -134,7 +134,13 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let ended = Arc::new(Ended::default());
     let signer = SignerClient::over(channel.connect_lazy());
     Bench {
-        mcp: Mcp::over(Arc::new(ic), signer, Arc::<Ended>::clone(&ended), false),
+        mcp: Mcp::over(
+            Arc::new(ic),
+            signer,
+            Arc::<Ended>::clone(&ended),
+            "http://127.0.0.1:8000".to_owned(),
+            false,
+        ),
         ended,
     }
 }
