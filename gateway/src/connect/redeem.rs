@@ -222,6 +222,7 @@ async fn add_slot(
                 secret: code.secret().to_wire(),
                 expires_at_ns: Moment::now().plus(CODE_SLOT_SECONDS).nanos(),
             }],
+            drop_slot_ids: Vec::new(),
         })
         .await?;
     added
