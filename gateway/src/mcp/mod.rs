@@ -1,19 +1,22 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
+mod cursor;
+mod discovery;
 mod failure;
 mod identity;
 mod interface;
 mod listing;
 #[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
-mod origin;
 mod passed;
 mod server;
+mod skills;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -39,8 +42,10 @@ use crate::{
     body::{Request, Response},
     config::Config,
     connection::{Authorized, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, IcError, interfaces::Interfaces},
     instance::InstanceName,
+    origin,
 };
 
 /// Why the MCP server cannot be made.
@@ -71,11 +76,13 @@ impl Mcp {
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let own_origin = config.public_url.as_str().to_owned();
+        let discovery = Discovery::new(&config.services, config.dev);
         Ok(Self::over(
             Arc::new(ic),
             signer,
             ended,
             own_origin,
+            discovery,
             config.dev,
         ))
     }
@@ -85,6 +92,7 @@ impl Mcp {
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
         own_origin: String,
+        discovery: Discovery,
         dev: bool,
     ) -> Mcp {
         let server = Server::new(Catalog::new(Tools {
@@ -94,6 +102,7 @@ impl Mcp {
             signer,
             ended,
             own_origin,
+            discovery,
             dev,
         }));
         let transport = StreamableHttpServerConfig::default()
