@@ -78,21 +78,6 @@ pub struct Services {
     pub sns: Option<Url>,
 }
 
-impl Services {
-    /// The settings that were given, by their names.
-    pub fn given(&self) -> Vec<&'static str> {
-        [
-            ("SKILLS_URL", &self.skills),
-            ("IC_DASHBOARD_API", &self.dashboard),
-            ("IC_ICRC_API", &self.icrc),
-            ("IC_SNS_API", &self.sns),
-        ]
-        .into_iter()
-        .filter_map(|(name, url)| url.as_ref().map(|_| name))
-        .collect()
-    }
-}
-
 /// Which generation of Internet Identity's protocol an instance speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handshake {

@@ -8,11 +8,12 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    arguments::Arguments, call, caller::Caller, failure::Failure, identity, interface,
-    passed::PassedInterfaces,
+    apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure, identity,
+    interface, passed::PassedInterfaces, skills,
 };
 use crate::{
     connection::{AccessLevel, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
 };
@@ -27,6 +28,8 @@ pub(super) struct Tools {
     pub(super) ended: Arc<dyn ConnectionEnd>,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
+    /// Apps, dashboards and skills.
+    pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
 }
@@ -69,6 +72,10 @@ pub(super) type Run =
 pub(super) enum Group {
     /// Reading interfaces, calling canisters, being the user.
     Core,
+    /// Finding apps and canisters.
+    Discovery,
+    /// Texts that teach how to do something.
+    Skills,
 }
 
 /// One tool.
@@ -94,7 +101,14 @@ pub(super) struct Catalog {
 impl Catalog {
     /// The tools in the order they are listed; the first is cheap and changes nothing.
     pub(super) fn new(tools: Tools) -> Self {
-        let families = [interface::entries(), call::entries(), identity::entries()];
+        let families = [
+            interface::entries(),
+            call::entries(),
+            identity::entries(),
+            apps::entries(),
+            discovery::entries(),
+            skills::entries(),
+        ];
         Self {
             entries: families.into_iter().flatten().collect(),
             tools: Arc::new(tools),

@@ -1,19 +1,22 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
+mod cursor;
+mod discovery;
 mod failure;
 mod identity;
 mod interface;
 mod listing;
 #[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
-mod origin;
 mod passed;
 mod server;
+mod skills;
 mod step_up;
 mod submit;
 #[cfg(test)]
@@ -41,8 +44,10 @@ use crate::{
     body::{Request, Response},
     config::Config,
     connection::{Authorized, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, IcError, interfaces::Interfaces},
     instance::{InstanceName, PublicUrl},
+    origin,
 };
 
 /// Why the MCP server cannot be made.
@@ -73,11 +78,13 @@ impl Mcp {
         ended: Arc<dyn ConnectionEnd>,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
+        let discovery = Discovery::new(&config.services, config.dev);
         Ok(Self::over(
             Arc::new(ic),
             signer,
             ended,
             &config.public_url,
+            discovery,
             config.dev,
         ))
     }
@@ -87,6 +94,7 @@ impl Mcp {
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
         public_url: &PublicUrl,
+        discovery: Discovery,
         dev: bool,
     ) -> Mcp {
         let catalog = Catalog::new(Tools {
@@ -96,6 +104,7 @@ impl Mcp {
             signer,
             ended,
             own_origin: public_url.as_str().to_owned(),
+            discovery,
             dev,
         });
         let server = Server::new(catalog.clone());

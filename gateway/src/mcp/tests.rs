@@ -139,6 +139,7 @@ async fn bench_with(ic: SocketAddr) -> Bench {
             signer,
             Arc::<Ended>::clone(&ended),
             &PublicUrl::parse("http://127.0.0.1:8000").unwrap(),
+            crate::discovery::Discovery::new(&crate::config::Services::default(), false),
             false,
         ),
         ended,
@@ -347,7 +348,14 @@ async fn every_tool_is_described_honestly() {
             "get_candid",
             "call_canister",
             "get_principal",
-            "list_accounts"
+            "list_accounts",
+            "open_app",
+            "resolve_app",
+            "discover_canisters",
+            "find_canister",
+            "lookup_canister",
+            "list_ic_skills",
+            "get_ic_skill",
         ]
     );
     for tool in tools {
