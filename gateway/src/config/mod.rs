@@ -15,7 +15,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 use icgate_proto::Link;
 use url::Url;
 
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    mcp::Served,
+};
 
 pub use self::{limits::Limits, network::Network};
 
@@ -48,6 +51,8 @@ pub struct Config {
     pub redirect_prefixes: Vec<Url>,
     /// Client registrations to import at start: a JSON array of RFC 7591 registrations with their `client_id`.
     pub clients_file: Option<PathBuf>,
+    /// Which tools are offered.
+    pub tools: Served,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.

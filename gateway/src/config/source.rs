@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 28] = [
+pub(super) const NAMES: [&str; 29] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",
@@ -41,6 +41,7 @@ pub(super) const NAMES: [&str; 28] = [
     "ICGATE_SIGNER_KEY",
     "ICGATE_STATE_DIR",
     "ICGATE_DEV",
+    "ICGATE_TOOLS",
     "ICGATE_CONFIG",
 ];
 

@@ -67,6 +67,7 @@ pub(crate) fn config() -> Config {
         redirect_prefixes: Vec::new(),
         clients_file: None,
         services: crate::config::Services::default(),
+        tools: crate::mcp::Served::default(),
         dev: false,
     }
 }

@@ -1,19 +1,35 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod api_doc;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
+mod completion;
+mod consent_message;
 mod failure;
 mod identity;
+mod instructions;
 mod interface;
+mod kept;
 mod listing;
 #[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
+mod oql;
+mod order;
 mod origin;
+mod page;
 mod passed;
+mod preview;
+mod prompts;
+mod recent;
+mod resources;
+mod running;
+mod said;
+mod served;
 mod server;
+mod session;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -29,10 +45,14 @@ use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 
+pub use self::served::Served;
 use self::{
     catalog::{Catalog, Tools},
+    kept::KeptReplies,
     listing::{Asked, Listing},
     passed::PassedInterfaces,
+    recent::Recent,
+    running::Running,
     server::Server,
 };
 use crate::{
@@ -57,6 +77,7 @@ pub enum McpError {
 pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
     listing: Listing,
+    running: Running,
 }
 
 impl Mcp {
@@ -77,6 +98,7 @@ impl Mcp {
             ended,
             own_origin,
             config.dev,
+            config.tools,
         ))
     }
 
@@ -86,16 +108,21 @@ impl Mcp {
         ended: Arc<dyn ConnectionEnd>,
         own_origin: String,
         dev: bool,
+        served: Served,
     ) -> Mcp {
-        let server = Server::new(Catalog::new(Tools {
+        let tools = Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
             passed: PassedInterfaces::new(),
+            kept: KeptReplies::new(),
+            recent: Recent::new(dev),
             ic,
             signer,
             ended,
             own_origin,
             dev,
-        }));
+        };
+        let running = Running::default();
+        let server = Server::new(Catalog::new(tools, served), running.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -105,6 +132,7 @@ impl Mcp {
             .disable_allowed_origins();
         Mcp {
             listing: Listing::new(),
+            running,
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -138,6 +166,9 @@ impl Mcp {
             && let Some(answer) = self.listing.answer(asked).await
         {
             return answer;
+        }
+        if let Some(id) = running::cancelled(request.body()) {
+            self.running.cancel(&authorized.connection, id);
         }
         request.extensions_mut().insert(authorized);
         let was_json = transport::is_json(request.headers());

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::Mcp;
+use super::{Mcp, Served};
 use crate::{
     body::{self, Response},
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
@@ -104,6 +104,15 @@ impl ConnectionEnd for Ended {
         self.0.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(()))
     }
+
+    fn sign_out<'a>(
+        &'a self,
+        _: InstanceName,
+        _: &'a ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(true))
+    }
 }
 
 struct Bench {
@@ -140,6 +149,7 @@ async fn bench_with(ic: SocketAddr) -> Bench {
             Arc::<Ended>::clone(&ended),
             "http://127.0.0.1:8000".to_owned(),
             false,
+            Served::default(),
         ),
         ended,
     }
