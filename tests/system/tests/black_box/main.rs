@@ -14,10 +14,13 @@ mod grants;
 mod isolation;
 mod main_job;
 mod metadata;
+mod oql;
 mod outages;
+mod resources;
 mod round_trips;
 mod signer_link;
 mod strangers;
+mod surface;
 mod theft;
 mod tokens;
 
