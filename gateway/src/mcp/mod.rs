@@ -1,21 +1,37 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod api_doc;
 mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
+mod completion;
+mod consent_message;
 mod cursor;
 mod discovery;
 mod failure;
 mod identity;
+mod instructions;
 mod interface;
+mod kept;
 mod listing;
 #[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
+mod oql;
+mod order;
+mod page;
 mod passed;
+mod preview;
+mod prompts;
+mod recent;
+mod resources;
+mod running;
+mod said;
+mod served;
 mod server;
+mod session;
 mod skills;
 mod step_up;
 mod submit;
@@ -33,10 +49,14 @@ use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 
+pub use self::served::Served;
 use self::{
     catalog::{Catalog, Tools},
+    kept::KeptReplies,
     listing::{Asked, Listing},
     passed::PassedInterfaces,
+    recent::Recent,
+    running::Running,
     server::Server,
     step_up::StepUp,
 };
@@ -65,6 +85,7 @@ pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
     listing: Listing,
     step_up: StepUp,
+    running: Running,
 }
 
 impl Mcp {
@@ -86,6 +107,7 @@ impl Mcp {
             &config.public_url,
             discovery,
             config.dev,
+            config.tools,
         ))
     }
 
@@ -96,18 +118,23 @@ impl Mcp {
         public_url: &PublicUrl,
         discovery: Discovery,
         dev: bool,
+        served: Served,
     ) -> Mcp {
-        let catalog = Catalog::new(Tools {
+        let tools = Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
             passed: PassedInterfaces::new(),
+            kept: KeptReplies::new(),
+            recent: Recent::new(dev),
             ic,
             signer,
             ended,
             own_origin: public_url.as_str().to_owned(),
             discovery,
             dev,
-        });
-        let server = Server::new(catalog.clone());
+        };
+        let catalog = Catalog::new(tools, served);
+        let running = Running::default();
+        let server = Server::new(catalog.clone(), running.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -118,6 +145,7 @@ impl Mcp {
         Mcp {
             listing: Listing::new(),
             step_up: StepUp::new(catalog, public_url.clone()),
+            running,
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -154,6 +182,9 @@ impl Mcp {
         }
         if let Err(challenge) = self.step_up.check(&authorized, &request) {
             return *challenge;
+        }
+        if let Some(id) = running::cancelled(request.body()) {
+            self.running.cancel(&authorized.connection, id);
         }
         request.extensions_mut().insert(authorized);
         let was_json = transport::is_json(request.headers());

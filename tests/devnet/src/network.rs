@@ -12,9 +12,11 @@ use crate::{
         Canister,
         app::App,
         bare::Bare,
+        consenting::Consenting,
         hostile::{Deep, DeepInterface, Huge, HugeInterface, Trap},
         ii::{InternetIdentity, Preset},
         ledger::Ledger,
+        oql::{HostileOql, Oql},
         types::Types,
     },
     consent::Deployment,
@@ -92,6 +94,12 @@ pub struct Canisters {
     pub deep_interface: Principal,
     /// Publishes an interface of megabytes.
     pub huge_interface: Principal,
+    /// Answers OQL.
+    pub oql: Principal,
+    /// Answers OQL with what hurts.
+    pub hostile_oql: Principal,
+    /// Says what a call would do (ICRC-21).
+    pub consenting: Principal,
 }
 
 /// Identities of both IIs.
@@ -130,6 +138,9 @@ impl Canisters {
             trap: app(5),
             deep_interface: app(6),
             huge_interface: app(7),
+            oql: app(20),
+            hostile_oql: app(21),
+            consenting: app(22),
         }
     }
 }
@@ -206,7 +217,7 @@ fn install(ids: &Canisters) -> Controlled {
     let ledger = Arc::new(Ledger::default());
     let ii = Arc::new(InternetIdentity::new(ids.ii, II_ANCHORS));
     let ii_prod = Arc::new(InternetIdentity::new(ids.ii_prod, II_PROD_ANCHORS));
-    let canisters: [(Principal, Box<dyn Canister>); 11] = [
+    let canisters: [(Principal, Box<dyn Canister>); 14] = [
         (ids.ii, Box::new(ii.clone())),
         (ids.ii_prod, Box::new(ii_prod.clone())),
         (ids.ledger, Box::new(ledger.clone())),
@@ -218,6 +229,9 @@ fn install(ids: &Canisters) -> Controlled {
         (ids.trap, Box::new(Trap)),
         (ids.deep_interface, Box::new(DeepInterface)),
         (ids.huge_interface, Box::new(HugeInterface)),
+        (ids.oql, Box::new(Oql)),
+        (ids.hostile_oql, Box::new(HostileOql)),
+        (ids.consenting, Box::new(Consenting)),
     ];
     let replica = Arc::new(Replica::new(canisters));
     let deployment = |canister, double| Deployment {

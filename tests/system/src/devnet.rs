@@ -58,6 +58,8 @@ pub enum Fault {
     Unreachable,
     /// Every answer takes so many milliseconds.
     SlowMs(u64),
+    /// Update calls are accepted at once and done so many milliseconds later.
+    SlowCall(u64),
     /// None any more.
     None,
 }
@@ -188,6 +190,7 @@ impl Devnet {
             Fault::Certificate => json!({ "kind": "certificate" }),
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
+            Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),
             Fault::None => json!({ "kind": "none" }),
         };
         self.control("fault", &body).await;

@@ -2,9 +2,11 @@
 
 pub(crate) mod app;
 pub(crate) mod bare;
+pub(crate) mod consenting;
 pub(crate) mod hostile;
 pub(crate) mod ii;
 pub(crate) mod ledger;
+pub(crate) mod oql;
 pub(crate) mod types;
 
 use candid::{

@@ -17,11 +17,14 @@ mod isolation;
 mod limits;
 mod main_job;
 mod metadata;
+mod oql;
 mod outages;
+mod resources;
 mod round_trips;
 mod signer_link;
 mod step_up;
 mod strangers;
+mod surface;
 mod theft;
 mod tokens;
 
