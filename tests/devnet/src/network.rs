@@ -15,6 +15,7 @@ use crate::{
         hostile::{Deep, DeepInterface, Huge, HugeInterface, Trap},
         ii::{InternetIdentity, Preset},
         ledger::Ledger,
+        management::Management,
         types::Types,
     },
     consent::Deployment,
@@ -219,7 +220,8 @@ fn install(ids: &Canisters) -> Controlled {
         (ids.deep_interface, Box::new(DeepInterface)),
         (ids.huge_interface, Box::new(HugeInterface)),
     ];
-    let replica = Arc::new(Replica::new(canisters));
+    let management = Arc::new(Management::default());
+    let replica = Arc::new(Replica::new(canisters, management.clone()));
     let deployment = |canister, double| Deployment {
         canister,
         double,
@@ -227,6 +229,7 @@ fn install(ids: &Canisters) -> Controlled {
     };
     Controlled {
         ledger,
+        management,
         ii: deployment(ids.ii, ii),
         ii_prod: deployment(ids.ii_prod, ii_prod),
         replica,

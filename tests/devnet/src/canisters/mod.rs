@@ -5,6 +5,7 @@ pub(crate) mod bare;
 pub(crate) mod hostile;
 pub(crate) mod ii;
 pub(crate) mod ledger;
+pub(crate) mod management;
 pub(crate) mod types;
 
 use candid::{

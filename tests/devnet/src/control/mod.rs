@@ -1,5 +1,7 @@
 //! The control interface for tests: JSON under `/control` on the IC port.
 
+mod canisters;
+
 use std::{fmt::Display, sync::Arc, time::Duration};
 
 use axum::{
@@ -17,6 +19,7 @@ use crate::{
         Mode,
         ii::wire::{McpConfig, Permissions},
         ledger::Ledger,
+        management::Management,
     },
     consent::{ChainFault, Consent, Deployment},
     replica::{
@@ -30,6 +33,7 @@ use crate::{
 pub(crate) struct Controlled {
     pub(crate) replica: Arc<Replica>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) management: Arc<Management>,
     pub(crate) ii: Deployment,
     pub(crate) ii_prod: Deployment,
 }
@@ -60,6 +64,7 @@ pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
         .route("/control/trust", post(trust))
         .route("/control/principal", get(principal))
         .route("/control/mint", post(mint))
+        .merge(canisters::routes())
         .route("/control/fault", post(fault))
         .route("/control/time", post(time))
         .route("/control/requests", get(requests))
