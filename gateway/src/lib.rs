@@ -14,6 +14,7 @@ pub mod connect;
 pub mod connection;
 pub mod edge;
 pub mod fetch;
+pub mod funding;
 mod health;
 pub mod ic;
 pub mod instance;

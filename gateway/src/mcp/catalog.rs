@@ -8,13 +8,14 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    arguments::Arguments, call, caller::Caller, failure::Failure, identity, interface,
+    arguments::Arguments, call, caller::Caller, failure::Failure, funding, identity, interface,
     passed::PassedInterfaces,
 };
 use crate::{
     connection::ConnectionEnd,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
+    store::Store,
 };
 
 /// What tools work with. One for the whole process.
@@ -25,6 +26,8 @@ pub(super) struct Tools {
     pub(super) passed: PassedInterfaces,
     pub(super) signer: SignerClient,
     pub(super) ended: Arc<dyn ConnectionEnd>,
+    /// For what tools have to remember.
+    pub(super) store: Store,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
     /// Whether loopback and plain-http domains may be named.
@@ -69,6 +72,8 @@ pub(super) type Run =
 pub(super) enum Group {
     /// Reading interfaces, calling canisters, being the user.
     Core,
+    /// Paying for canisters.
+    Funding,
 }
 
 /// One tool.
@@ -94,7 +99,12 @@ pub(super) struct Catalog {
 impl Catalog {
     /// The tools in the order they are listed; the first is cheap and changes nothing.
     pub(super) fn new(tools: Tools) -> Self {
-        let families = [interface::entries(), call::entries(), identity::entries()];
+        let families = [
+            interface::entries(),
+            call::entries(),
+            identity::entries(),
+            funding::entries(),
+        ];
         Self {
             entries: families.into_iter().flatten().collect(),
             tools: Arc::new(tools),

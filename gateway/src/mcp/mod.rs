@@ -6,10 +6,10 @@ mod call;
 mod caller;
 mod catalog;
 mod failure;
+mod funding;
 mod identity;
 mod interface;
 mod listing;
-#[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
 mod origin;
 mod passed;
@@ -41,6 +41,7 @@ use crate::{
     connection::{Authorized, ConnectionEnd},
     ic::{Ic, IcError, interfaces::Interfaces},
     instance::InstanceName,
+    store::Store,
 };
 
 /// Why the MCP server cannot be made.
@@ -68,6 +69,7 @@ impl Mcp {
         config: &Config,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        store: Store,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let own_origin = config.public_url.as_str().to_owned();
@@ -75,6 +77,7 @@ impl Mcp {
             Arc::new(ic),
             signer,
             ended,
+            store,
             own_origin,
             config.dev,
         ))
@@ -84,6 +87,7 @@ impl Mcp {
         ic: Arc<Ic>,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        store: Store,
         own_origin: String,
         dev: bool,
     ) -> Mcp {
@@ -93,6 +97,7 @@ impl Mcp {
             ic,
             signer,
             ended,
+            store,
             own_origin,
             dev,
         }));

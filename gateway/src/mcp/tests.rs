@@ -32,6 +32,7 @@ use crate::{
     instance::InstanceName,
     oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
+    store::{Limits, Store},
 };
 
 /// A signer for whom the origin decides what happens.
@@ -108,6 +109,7 @@ impl ConnectionEnd for Ended {
 
 struct Bench {
     mcp: Mcp,
+    _state: tempfile::TempDir,
     ended: Arc<Ended>,
 }
 
@@ -133,14 +135,18 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let ic = Ic::new(&format!("http://{ic}").parse().unwrap(), None).unwrap();
     let ended = Arc::new(Ended::default());
     let signer = SignerClient::over(channel.connect_lazy());
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path(), Limits::default()).await.unwrap();
     Bench {
         mcp: Mcp::over(
             Arc::new(ic),
             signer,
             Arc::<Ended>::clone(&ended),
+            store,
             "http://127.0.0.1:8000".to_owned(),
             false,
         ),
+        _state: state,
         ended,
     }
 }
@@ -352,11 +358,21 @@ async fn every_tool_is_described_honestly() {
             "get_candid",
             "call_canister",
             "get_principal",
-            "list_accounts"
+            "list_accounts",
+            "cycles_balance",
+            "create_canister",
+            "top_up_canister",
+            "resume_funding",
         ]
     );
+    let changing = [
+        "call_canister",
+        "create_canister",
+        "top_up_canister",
+        "resume_funding",
+    ];
     for tool in tools {
-        let changes = tool["name"] == "call_canister";
+        let changes = changing.iter().any(|name| tool["name"] == *name);
         assert_eq!(tool["annotations"]["readOnlyHint"], !changes, "{tool}");
         assert_eq!(tool["annotations"]["destructiveHint"], changes, "{tool}");
         assert!(tool["title"].is_string() && tool["description"].is_string());

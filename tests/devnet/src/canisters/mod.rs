@@ -2,6 +2,8 @@
 
 pub(crate) mod app;
 pub(crate) mod bare;
+pub(crate) mod cmc;
+pub(crate) mod cycles_ledger;
 pub(crate) mod hostile;
 pub(crate) mod ii;
 pub(crate) mod ledger;

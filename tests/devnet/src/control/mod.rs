@@ -1,6 +1,7 @@
 //! The control interface for tests: JSON under `/control` on the IC port.
 
 mod canisters;
+mod funds;
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 use crate::{
     canisters::{
         Mode,
+        cmc::Cmc,
+        cycles_ledger::CyclesLedger,
         ii::wire::{McpConfig, Permissions},
         ledger::Ledger,
         management::Management,
@@ -34,6 +37,8 @@ pub(crate) struct Controlled {
     pub(crate) replica: Arc<Replica>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) management: Arc<Management>,
+    pub(crate) cycles_ledger: Arc<CyclesLedger>,
+    pub(crate) cmc: Arc<Cmc>,
     pub(crate) ii: Deployment,
     pub(crate) ii_prod: Deployment,
 }
@@ -70,6 +75,7 @@ pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
         .route("/control/requests", get(requests))
         .route("/control/requests/counts", get(counts))
         .route("/control/requests/reset", post(reset))
+        .merge(funds::routes())
         .with_state(controlled)
 }
 

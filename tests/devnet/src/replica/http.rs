@@ -12,7 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use candid::Principal;
-use ic_transport_types::{EnvelopeContent, ReadStateResponse, TransportCallResponse};
+use ic_transport_types::{EnvelopeContent, ReadStateResponse, RejectCode, TransportCallResponse};
 use serde::Serialize;
 use serde_cbor::Value;
 
@@ -20,6 +20,7 @@ use super::{
     Replica, Submitted, addressed,
     envelope::{self, Checked, Endpoint, Refusal},
     faults::Kind,
+    interference::Action,
     is_management,
     read_state::{ReadRefused, Scope},
     subnet::{Host, cbor},
@@ -83,7 +84,53 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
     if let Some(delay) = replica.faults.delay(Kind::SlowCall, canister.as_ref()) {
         return Ok(call_later(replica, request, delay));
     }
-    Ok(match replica.submit(host, &request) {
+    match replica.interference.take(&request.content) {
+        None => Ok(submit(&replica, host, &request)),
+        Some(action) => {
+            // A caller that goes away does not stop its call.
+            let call = interfered(replica, host, request, action);
+            let failed = |_| {
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the call failed".to_owned(),
+                )
+            };
+            tokio::spawn(call).await.map_err(failed)
+        }
+    }
+}
+
+async fn interfered(
+    replica: Arc<Replica>,
+    host: Host,
+    request: Checked,
+    action: Action,
+) -> Response {
+    match action {
+        Action::HoldBefore => {
+            replica.interference.hold().await;
+            submit(&replica, host, &request)
+        }
+        Action::HoldAfter => {
+            let answer = submit(&replica, host, &request);
+            replica.interference.hold().await;
+            answer
+        }
+        Action::LoseAnswer => {
+            submit(&replica, host, &request);
+            replica.prune(&request);
+            StatusCode::ACCEPTED.into_response()
+        }
+        Action::Reject => {
+            let text = "the subnet is oversubscribed".to_owned();
+            let reject = super::reject(RejectCode::SysTransient, "IC0204", text);
+            cbor_response(&TransportCallResponse::NonReplicatedRejection(reject))
+        }
+    }
+}
+
+fn submit(replica: &Replica, host: Host, request: &Checked) -> Response {
+    match replica.submit(host, request) {
         Submitted::Certified(certificate) => {
             cbor_response(&TransportCallResponse::Replied { certificate })
         }
@@ -91,7 +138,7 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
             cbor_response(&TransportCallResponse::NonReplicatedRejection(reject))
         }
         Submitted::Pending => StatusCode::ACCEPTED.into_response(),
-    })
+    }
 }
 
 /// Answers 202 at once and runs the call after `delay`.

@@ -5,6 +5,7 @@ pub(crate) mod envelope;
 pub(crate) mod faults;
 pub(crate) mod http;
 mod ingress;
+pub(crate) mod interference;
 pub(crate) mod public_key;
 mod read_state;
 pub(crate) mod request_log;
@@ -27,6 +28,7 @@ use self::{
     envelope::{Checked, Door},
     faults::{Faults, Kind},
     ingress::{History, Message, Outcome},
+    interference::Interference,
     public_key::sha256,
     request_log::RequestLog,
     state_tree::{Path, StateTree},
@@ -41,6 +43,7 @@ use crate::{
 pub(crate) struct Replica {
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
+    pub(crate) interference: Interference,
     pub(crate) log: RequestLog,
     /// The management canister and the canisters made through it.
     management: Arc<Management>,
@@ -78,6 +81,7 @@ impl Replica {
         Self {
             clock: Clock::default(),
             faults: Faults::default(),
+            interference: Interference::default(),
             log: RequestLog::default(),
             management,
             network: Network::new(),
@@ -211,11 +215,17 @@ impl Replica {
             Ok(earlier) => earlier,
         };
         match message {
-            Some(message) if message.outcome.is_some() => {
+            Some(message) if message.outcome.is_some() && !message.pruned => {
                 Submitted::Certified(self.certify_status(host, &request.request_id, &message))
             }
             _ => Submitted::Pending,
         }
+    }
+
+    /// Drops what became of a call, as happens to every call in the end: its caller learns only that
+    /// it is done.
+    pub(crate) fn prune(&self, request: &Checked) {
+        crate::lock(&self.history).prune(&request.request_id);
     }
 
     fn certify_status(&self, host: Host, id: &RequestId, message: &Message) -> Vec<u8> {
@@ -325,7 +335,7 @@ impl Installed {
 }
 
 /// Canister, method and argument of a query or call.
-fn addressed(content: &EnvelopeContent) -> (Principal, &str, &[u8]) {
+pub(crate) fn addressed(content: &EnvelopeContent) -> (Principal, &str, &[u8]) {
     match content {
         EnvelopeContent::Call {
             canister_id,
@@ -343,7 +353,7 @@ fn addressed(content: &EnvelopeContent) -> (Principal, &str, &[u8]) {
     }
 }
 
-fn reject(code: RejectCode, error: &str, message: String) -> RejectResponse {
+pub(crate) fn reject(code: RejectCode, error: &str, message: String) -> RejectResponse {
     RejectResponse {
         reject_code: code,
         reject_message: message,

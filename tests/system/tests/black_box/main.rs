@@ -10,6 +10,7 @@ mod configuration;
 mod connect;
 mod deploy;
 mod edge;
+mod funding;
 mod grants;
 mod isolation;
 mod main_job;
