@@ -8,11 +8,12 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    arguments::Arguments, call, caller::Caller, failure::Failure, funding, identity, interface,
-    passed::PassedInterfaces,
+    apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure, funding,
+    identity, interface, passed::PassedInterfaces, skills,
 };
 use crate::{
-    connection::ConnectionEnd,
+    connection::{AccessLevel, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
     store::Store,
@@ -30,6 +31,8 @@ pub(super) struct Tools {
     pub(super) store: Store,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
+    /// Apps, dashboards and skills.
+    pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
 }
@@ -72,6 +75,10 @@ pub(super) type Run =
 pub(super) enum Group {
     /// Reading interfaces, calling canisters, being the user.
     Core,
+    /// Finding apps and canisters.
+    Discovery,
+    /// Texts that teach how to do something.
+    Skills,
     /// Paying for canisters.
     Funding,
 }
@@ -103,6 +110,9 @@ impl Catalog {
             interface::entries(),
             call::entries(),
             identity::entries(),
+            apps::entries(),
+            discovery::entries(),
+            skills::entries(),
             funding::entries(),
         ];
         Self {
@@ -119,6 +129,13 @@ impl Catalog {
             .collect()
     }
 
+    /// What a call of a tool needs. None when there is no such tool.
+    pub(super) fn needs(&self, name: &str, arguments: Option<JsonObject>) -> Option<Scopes> {
+        let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
+        let scope = (entry.scope)(&Arguments::new(arguments));
+        Some(Scopes::from_iter([scope]))
+    }
+
     /// Runs a tool for whoever the token speaks for. None when there is no such tool.
     pub(super) async fn call(
         &self,
@@ -132,6 +149,9 @@ impl Catalog {
         let authorized = &caller.authorized;
         let outcome = if authorized.scopes.covers(needed) {
             (entry.run)(&self.tools, caller, arguments).await
+        } else if authorized.access_level == AccessLevel::Queries {
+            // No scope helps before the user allows more at Internet Identity.
+            Err(Failure::read_only())
         } else {
             Err(Failure::scope(authorized.scopes, needed))
         };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use icgate_system::{
-    Consent, Devnet, Era, Instance, Interference, McpClient, Stack, ToolResult, until,
+    Browser, Client, Consent, Devnet, Era, Instance, Interference, McpClient, Stack, ToolResult,
+    until,
 };
 use serde_json::{Value, json};
 
@@ -12,9 +13,36 @@ const ICP: u64 = 100_000_000;
 /// Longer than a dead worker's claim on its payment lasts.
 const BOUND: Duration = Duration::from_secs(30);
 
+/// A person's client that may manage canisters: the person ticks the box for it.
+async fn manager(stack: &Stack, anchor: u64) -> (McpClient, String) {
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let mut browser = Browser::new();
+    let mut page = browser.get(&client.authorization().url).await;
+    let ticked = page
+        .body
+        .replace("value=\"ic:manage\"", "value=\"ic:manage\" checked");
+    assert_ne!(ticked, page.body);
+    page.body = ticked;
+    let link = browser.submit(&page).await.redirect();
+    let consent = Consent {
+        anchor,
+        ..Consent::default()
+    };
+    let callback = stack.devnet.consent("ii", link.as_str(), &consent).await;
+    let page = client.callback(&mut browser, &callback).await.json();
+    let back = page["redirect"].as_str().and_then(|back| back.parse().ok());
+    let back = back.unwrap_or_else(|| panic!("{page}"));
+    let tokens = client.redeem(&client.returned(&back)["code"]).await;
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    (agent, tokens.access_token)
+}
+
+const ALICE: u64 = 10_000;
+const BOB: u64 = 10_001;
+
 /// A person with ten million million cycles and ten ICP, and the principal that has them.
 async fn funded(stack: &Stack) -> (McpClient, String) {
-    let agent = stack.agent().await;
+    let (agent, _) = manager(stack, ALICE).await;
     let owner = management_principal(&agent).await;
     stack.devnet.credit_cycles(&owner, 10 * T).await;
     stack.devnet.mint_icp(&owner, 10 * ICP).await;
@@ -330,7 +358,7 @@ async fn parallel_equal_calls_are_one_payment() {
 #[tokio::test]
 async fn a_short_balance_says_what_is_needed_and_where_to_send_it() {
     let stack = Stack::start().await;
-    let agent = stack.agent().await;
+    let (agent, _) = manager(&stack, ALICE).await;
     let owner = management_principal(&agent).await;
     let by_cycles = json!({ "cycles": "2T" });
     let error = agent
@@ -383,12 +411,7 @@ async fn what_was_interrupted_is_the_users_own() {
         .fails_with("OUTCOME_UNKNOWN");
     assert!(error.contains("resume_funding"), "{error}");
 
-    let consent = Consent {
-        anchor: 10_001,
-        ..Consent::default()
-    };
-    let (_client, tokens) = stack.sign_in(Instance::Beta, &consent).await;
-    let bob = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    let (bob, _) = manager(&stack, BOB).await;
     let nothing = bob.call("resume_funding", json!({})).await;
     assert_eq!(nothing.structured["payments"], json!([]));
     // The name is free for Bob, and his empty balance is what counts.
@@ -397,7 +420,7 @@ async fn what_was_interrupted_is_the_users_own() {
         .fails_with("INSUFFICIENT_FUNDS");
 
     // Alice goes on through another connection.
-    let alice = stack.agent().await;
+    let (alice, _) = manager(&stack, ALICE).await;
     let resumed = alice.call("resume_funding", json!({})).await;
     assert_eq!(
         resumed.structured["payments"][0]["code"], "DONE",
@@ -513,7 +536,7 @@ async fn a_payment_older_than_the_ledgers_memory_is_taken_up_by_its_block() {
         .fails_with("OUTCOME_UNKNOWN");
     stack.devnet.advance(25 * 3600).await;
     // The grant is over by then; the payment is the user's and not the connection's.
-    let agent = stack.agent().await;
+    let (agent, _) = manager(&stack, ALICE).await;
     let stuck = agent.call("resume_funding", json!({})).await;
     let payment = &stuck.structured["payments"][0];
     assert_eq!(payment["code"], "PAYMENT_UNCLEAR", "{}", stuck.text);
@@ -573,8 +596,7 @@ async fn killed_after_the_cycles_ledger_made_the_canister() {
 /// that was on its way arrives after the one that took its place.
 async fn killed(canister_name: &str, method: &str, how: Interference) {
     let mut stack = Stack::start().await;
-    let (_client, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
-    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    let (agent, token) = manager(&stack, ALICE).await;
     let owner = management_principal(&agent).await;
     stack.devnet.credit_cycles(&owner, 10 * T).await;
     stack.devnet.mint_icp(&owner, 10 * ICP).await;
@@ -588,7 +610,7 @@ async fn killed(canister_name: &str, method: &str, how: Interference) {
     stack.devnet.interfere(canister_name, method, how).await;
     let held = {
         let call = call.clone();
-        let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+        let agent = stack.mcp(Instance::Beta, Era::Modern, &token);
         tokio::spawn(async move { agent.call("create_canister", call).await })
     };
     until("the call to be held", BOUND, || async {
@@ -599,7 +621,7 @@ async fn killed(canister_name: &str, method: &str, how: Interference) {
     assert!(held.await.is_err(), "the call was answered by nobody");
     stack.gateway.restart().await;
 
-    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &token);
     let resumed = agent.call("resume_funding", json!({})).await;
     let payment = &resumed.structured["payments"][0];
     assert_eq!(payment["code"], "DONE", "{}", resumed.text);
