@@ -8,7 +8,7 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure,
+    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure, funding,
     identity, interface, kept::KeptReplies, oql, passed::PassedInterfaces, preview, recent::Recent,
     served::Served, session, skills,
 };
@@ -17,6 +17,7 @@ use crate::{
     discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
+    store::Store,
 };
 
 /// What tools work with. One for the whole process.
@@ -31,6 +32,8 @@ pub(super) struct Tools {
     pub(super) recent: Recent,
     pub(super) signer: SignerClient,
     pub(super) ended: Arc<dyn ConnectionEnd>,
+    /// For what tools have to remember.
+    pub(super) store: Store,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
     /// Apps, dashboards and skills.
@@ -127,6 +130,7 @@ impl Catalog {
             apps::entries(),
             discovery::entries(),
             skills::entries(),
+            funding::entries(),
         ];
         let entries = families.into_iter().flatten();
         Self {

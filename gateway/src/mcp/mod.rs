@@ -12,12 +12,12 @@ mod consent_message;
 mod cursor;
 mod discovery;
 mod failure;
+mod funding;
 mod identity;
 mod instructions;
 mod interface;
 mod kept;
 mod listing;
-#[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
 mod oql;
 mod order;
@@ -68,6 +68,7 @@ use crate::{
     ic::{Ic, IcError, interfaces::Interfaces},
     instance::{InstanceName, PublicUrl},
     origin,
+    store::Store,
 };
 
 /// Why the MCP server cannot be made.
@@ -97,6 +98,7 @@ impl Mcp {
         config: &Config,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        store: Store,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let discovery = Discovery::new(&config.services, config.dev);
@@ -104,6 +106,7 @@ impl Mcp {
             Arc::new(ic),
             signer,
             ended,
+            store,
             &config.public_url,
             discovery,
             config.dev,
@@ -115,6 +118,7 @@ impl Mcp {
         ic: Arc<Ic>,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        store: Store,
         public_url: &PublicUrl,
         discovery: Discovery,
         dev: bool,
@@ -128,6 +132,7 @@ impl Mcp {
             ic,
             signer,
             ended,
+            store,
             own_origin: public_url.as_str().to_owned(),
             discovery,
             dev,

@@ -32,6 +32,7 @@ use crate::{
     instance::{InstanceName, PublicUrl},
     oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
+    store::{Limits, Store},
 };
 
 /// A signer for whom the origin decides what happens.
@@ -117,6 +118,7 @@ impl ConnectionEnd for Ended {
 
 struct Bench {
     mcp: Mcp,
+    _state: tempfile::TempDir,
     ended: Arc<Ended>,
 }
 
@@ -142,16 +144,20 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let ic = Ic::new(&format!("http://{ic}").parse().unwrap(), None).unwrap();
     let ended = Arc::new(Ended::default());
     let signer = SignerClient::over(channel.connect_lazy());
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path(), Limits::default()).await.unwrap();
     Bench {
         mcp: Mcp::over(
             Arc::new(ic),
             signer,
             Arc::<Ended>::clone(&ended),
+            store,
             &PublicUrl::parse("http://127.0.0.1:8000").unwrap(),
             crate::discovery::Discovery::new(&crate::config::Services::default(), false),
             false,
             Served::default(),
         ),
+        _state: state,
         ended,
     }
 }
@@ -355,7 +361,14 @@ async fn every_tool_is_described_honestly() {
         .await;
     let tools = list["result"]["tools"].as_array().unwrap();
     assert_eq!(tools[0]["name"], "get_candid");
-    let changing = ["update_canister", "call_canister", "end_session"];
+    let changing = [
+        "update_canister",
+        "call_canister",
+        "end_session",
+        "create_canister",
+        "top_up_canister",
+        "resume_funding",
+    ];
     for tool in tools {
         let changes = changing.iter().any(|name| tool["name"] == *name);
         assert_eq!(tool["annotations"]["readOnlyHint"], !changes, "{tool}");

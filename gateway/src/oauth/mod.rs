@@ -103,6 +103,11 @@ impl Oauth {
         })
     }
 
+    /// The database, for the parts that keep records of their own there.
+    pub fn store(&self) -> &Store {
+        &self.server.store
+    }
+
     /// Answers a request to one of the authorization server's addresses or pages; none for any other.
     pub async fn handle(&self, request: Request) -> Option<Response> {
         let route = Route::find(request.uri().path())?;

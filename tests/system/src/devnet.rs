@@ -136,13 +136,23 @@ impl Devnet {
         &self.process
     }
 
-    async fn control(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn control(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/control/{path}", self.ready.ic_url);
         let answer = self.http.post(&url).json(body).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
         let status = answer.status();
         let text = answer.text().await.unwrap_or_default();
         assert!(status.is_success(), "{path} {body}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) async fn look(&self, path: &str) -> Value {
+        let url = format!("{}/control/{path}", self.ready.ic_url);
+        let answer = self.http.get(&url).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        assert!(status.is_success(), "{path}: {status}: {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 

@@ -13,6 +13,7 @@ mod connect;
 mod deploy;
 mod document_site;
 mod edge;
+mod funding;
 mod grants;
 mod introspection;
 mod isolation;
