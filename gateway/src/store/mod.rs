@@ -8,10 +8,12 @@ mod digest;
 mod encoding;
 mod imported;
 mod limits;
+mod managed;
 mod moment;
 mod read;
 mod reaper;
 pub mod records;
+mod share;
 mod transaction;
 mod writer;
 
@@ -34,6 +36,7 @@ use sqlx::{
 pub use chores::DueChore;
 pub use digest::Digest;
 pub use limits::Limits;
+pub use managed::Managed;
 pub use moment::Moment;
 pub use transaction::{Committed, Registered, Transaction};
 

@@ -8,14 +8,14 @@ use super::{
     },
     writer::Loan,
 };
-use crate::connection::ConnectionId;
+use crate::{connection::ConnectionId, throttle::Source};
 
 /// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened. Whoever hands something
 /// out on the strength of what was read commits first, also when nothing was changed: until then what was read may be
 /// gone after a crash.
 pub struct Transaction {
     pub(super) open: Loan,
-    limits: Limits,
+    pub(super) limits: Limits,
     committed: Committed,
 }
 
@@ -91,28 +91,18 @@ impl Transaction {
         }
     }
 
-    /// Registers a client; at the limit the least recently used client without a connection and without a sign-in
-    /// on its way makes room.
+    /// Registers a client; at the limit another one without a connection and without a sign-in on its way makes
+    /// room.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn add_client(&mut self, client: &Client) -> Result<Registered, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM clients WHERE imported = 0")
-            .fetch_one(&mut *self.open)
-            .await?;
-        if count >= i64::from(self.limits.clients) {
-            let evicted = sqlx::query(
-                "DELETE FROM clients WHERE id = (
-                     SELECT id FROM clients
-                     WHERE connected = 0 AND imported = 0
-                       AND NOT EXISTS (SELECT 1 FROM pending_connects p WHERE p.client_id = clients.id)
-                     ORDER BY used_at LIMIT 1)",
-            )
-            .execute(&mut *self.open)
-            .await?;
-            if evicted.rows_affected() == 0 {
-                return Ok(Registered::Full);
-            }
+    pub async fn add_client(
+        &mut self,
+        client: &Client,
+        from: Option<Source>,
+    ) -> Result<Registered, StoreError> {
+        if !self.make_room_for_client(from).await? {
+            return Ok(Registered::Full);
         }
         sqlx::query(
             "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at)
@@ -126,25 +116,24 @@ impl Transaction {
         .bind(encoding::seconds(client.created_at))
         .execute(&mut *self.open)
         .await?;
+        sqlx::query("UPDATE clients SET registered_from = ? WHERE id = ?")
+            .bind(from.map(|from| from.to_string()))
+            .bind(&client.id)
+            .execute(&mut *self.open)
+            .await?;
         Ok(Registered::Yes)
     }
 
-    /// Keeps a sign-in that leaves for Internet Identity; at the limit the oldest one goes. Marks the client as
-    /// used.
+    /// Keeps a sign-in that leaves for Internet Identity; at the limit another one goes. Marks the client as used.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn add_pending_connect(
         &mut self,
         connect: &PendingConnect,
+        from: Option<Source>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "DELETE FROM pending_connects WHERE state IN (
-                 SELECT state FROM pending_connects ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-        )
-        .bind(i64::from(self.limits.pending_connects.saturating_sub(1)))
-        .execute(&mut *self.open)
-        .await?;
+        self.make_room_for_sign_in(from).await?;
         sqlx::query("UPDATE clients SET used_at = ? WHERE id = ?")
             .bind(encoding::seconds(connect.created_at))
             .bind(&connect.client_id)
@@ -171,6 +160,11 @@ impl Transaction {
         .bind(encoding::seconds(connect.expires_at))
         .execute(&mut *self.open)
         .await?;
+        sqlx::query("UPDATE pending_connects SET begun_from = ? WHERE state = ?")
+            .bind(from.map(|from| from.to_string()))
+            .bind(&connect.state.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
         Ok(())
     }
 
@@ -228,11 +222,14 @@ impl Transaction {
         .bind(encoding::seconds(connection.created_at))
         .execute(&mut *self.open)
         .await?;
-        sqlx::query("UPDATE clients SET connected = 1, used_at = ? WHERE id = ?")
-            .bind(encoding::seconds(connection.created_at))
-            .bind(&connection.client_id)
-            .execute(&mut *self.open)
-            .await?;
+        // Where somebody who is signed in once registered from is nobody's business.
+        sqlx::query(
+            "UPDATE clients SET connected = 1, used_at = ?, registered_from = NULL WHERE id = ?",
+        )
+        .bind(encoding::seconds(connection.created_at))
+        .bind(&connection.client_id)
+        .execute(&mut *self.open)
+        .await?;
         Ok(())
     }
 

@@ -354,7 +354,13 @@ async fn a_token_works_in_one_authorization_header_only() {
             format!("Bearer {token}").parse().unwrap(),
         );
     }
-    assert!(house.oauth.authenticate(Beta, &headers).await.is_err());
+    assert!(
+        house
+            .oauth
+            .authenticate(Beta, &headers, &http::Extensions::new())
+            .await
+            .is_err()
+    );
     // A refresh token is no access token.
     assert!(house.present(Beta, &tokens["refresh_token"]).await.is_err());
 }

@@ -298,7 +298,7 @@ async fn the_challenge_leads_to_the_metadata() {
     let host = |host: &'static str| HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
     let response = house
         .oauth
-        .authenticate(Prod, &host("localhost:8000"))
+        .authenticate(Prod, &host("localhost:8000"), &http::Extensions::new())
         .await
         .unwrap_err();
     assert_eq!(
@@ -312,7 +312,11 @@ async fn the_challenge_leads_to_the_metadata() {
         "Bearer icg_at_nonsense".parse().unwrap(),
     );
     headers.insert(header::ACCEPT, "text/html,*/*".parse().unwrap());
-    let response = house.oauth.authenticate(Beta, &headers).await.unwrap_err();
+    let response = house
+        .oauth
+        .authenticate(Beta, &headers, &http::Extensions::new())
+        .await
+        .unwrap_err();
     let challenge = response.headers()[header::WWW_AUTHENTICATE]
         .to_str()
         .unwrap();

@@ -11,8 +11,6 @@ use crate::{
     },
 };
 
-/// Longest life of an access token; it never outlives the grant.
-pub(crate) const ACCESS_SECONDS: u64 = 3_600;
 /// How long after its exchange a credential that comes again is taken for a retry or for a second process of the
 /// same client. A refresh token then gives the same successors, a code gives nothing.
 pub(crate) const GRACE_SECONDS: u64 = 30;
@@ -57,9 +55,9 @@ pub(crate) enum Verdict {
     Revoke(Refusal),
 }
 
-/// When a new access token of the connection lapses.
-pub(crate) fn access_expiry(connection: &Connection, now: Moment) -> Moment {
-    now.plus(ACCESS_SECONDS).min(connection.expires_at)
+/// When a new access token of the connection lapses: it never outlives the grant.
+pub(crate) fn access_expiry(connection: &Connection, seconds: u64, now: Moment) -> Moment {
+    now.plus(seconds).min(connection.expires_at)
 }
 
 /// Turns a verdict into changes and an answer. `minted` is there whenever the first look said

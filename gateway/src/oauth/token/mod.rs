@@ -132,7 +132,8 @@ impl Server {
     async fn mint(&self, family: &Family, presented: &Credential) -> Result<Minted, Refusal> {
         let connection = &family.connection;
         let access = Credential::mint(Prefix::Access);
-        let access_expires_at = issue::access_expiry(connection, Moment::now());
+        let seconds = self.limits.access_token_time.as_secs();
+        let access_expires_at = issue::access_expiry(connection, seconds, Moment::now());
         let refresh = connection
             .may_refresh
             .then(|| Credential::mint(Prefix::Refresh));

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     connection::{AccessLevel, ConnectionId},
     instance::InstanceName,
-    oauth::token::issue::{ACCESS_SECONDS, access_expiry, carry_out},
+    oauth::token::issue::{access_expiry, carry_out},
     scope::Scope,
     store::{
         Digest,
@@ -92,14 +92,17 @@ fn dropped(changes: &[Change]) -> Vec<String> {
 }
 
 #[test]
-fn an_access_token_lives_an_hour_and_never_longer_than_the_grant() {
+fn an_access_token_lives_its_time_and_never_longer_than_the_grant() {
     let (_, mut family) = presented();
     assert_eq!(
-        access_expiry(&family.connection, moment(0)),
-        moment(ACCESS_SECONDS)
+        access_expiry(&family.connection, 3_600, moment(0)),
+        moment(3_600)
     );
     family.connection.expires_at = moment(90);
-    assert_eq!(access_expiry(&family.connection, moment(0)), moment(90));
+    assert_eq!(
+        access_expiry(&family.connection, 3_600, moment(0)),
+        moment(90)
+    );
 }
 
 #[test]
