@@ -2,6 +2,7 @@
 //! interfaces their users have. Every test starts processes of its own on free ports.
 #![forbid(unsafe_code)]
 
+mod attacks;
 mod browser;
 mod candid_input;
 mod cimd;
