@@ -222,6 +222,7 @@ async fn add_slot(
                     .plus(server.limits.code_time.as_secs() + SLOT_OUTLIVES_CODE)
                     .nanos(),
             }],
+            drop_slot_ids: Vec::new(),
         })
         .await?;
     added

@@ -36,6 +36,7 @@ impl Caller {
         }
     }
 
+    #[expect(dead_code, reason = "the tools that take long come next")]
     /// Tells the client that the work goes on and with what, if it wants to know (it sent a progress token).
     pub(super) async fn progress(&self, step: impl Into<String>) {
         let Some(progress) = &self.progress else {

@@ -175,8 +175,8 @@ impl Server {
                 transaction
                     .apply(&first_use(&family.credential), now)
                     .await?;
-                self.commit(transaction).await?;
             }
+            self.commit(transaction).await?;
         }
         let connection = family.connection;
         let verified = Arc::new(Verified {

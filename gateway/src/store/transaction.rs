@@ -1,4 +1,4 @@
-use sqlx::{Row, Sqlite};
+use sqlx::Row;
 
 use super::{
     Digest, Limits, Moment, StoreError, chores, encoding,
@@ -6,12 +6,15 @@ use super::{
         Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
         PendingConnect,
     },
+    writer::Loan,
 };
 use crate::{connection::ConnectionId, throttle::Source};
 
-/// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened.
+/// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened. Whoever hands something
+/// out on the strength of what was read commits first, also when nothing was changed: until then what was read may be
+/// gone after a crash.
 pub struct Transaction {
-    pub(super) open: sqlx::Transaction<'static, Sqlite>,
+    pub(super) open: Loan,
     pub(super) limits: Limits,
     committed: Committed,
 }
@@ -35,7 +38,7 @@ pub enum Registered {
 }
 
 impl Transaction {
-    pub(super) fn new(open: sqlx::Transaction<'static, Sqlite>, limits: Limits) -> Self {
+    pub(super) fn new(open: Loan, limits: Limits) -> Self {
         Self {
             open,
             limits,
@@ -57,6 +60,7 @@ impl Transaction {
     /// # Errors
     /// See [`StoreError`].
     pub async fn apply(&mut self, changes: &[Change], now: Moment) -> Result<(), StoreError> {
+        let mut grown: Option<&ConnectionId> = None;
         for change in changes {
             match change {
                 Change::SealCode { state, sealed } => self.seal_code(state, sealed).await?,
@@ -65,7 +69,14 @@ impl Transaction {
                 Change::EndConnection { connection, reason } => {
                     self.end_connection(connection, *reason, now).await?;
                 }
-                Change::AddCredential(credential) => self.add_credential(credential).await?,
+                Change::AddCredential(credential) => {
+                    self.add_credential(credential).await?;
+                    if let Some(other) = grown.replace(&credential.connection)
+                        && other != &credential.connection
+                    {
+                        self.trim(other).await?;
+                    }
+                }
                 Change::Spend { hash, sealed } => self.spend(hash, sealed, now).await?,
                 Change::Present { hash, predecessor } => {
                     self.present(hash, predecessor.as_ref(), now).await?;
@@ -74,7 +85,10 @@ impl Transaction {
                 Change::Chore(chore) => self.add_chore(chore, now).await?,
             }
         }
-        Ok(())
+        match grown {
+            Some(connection) => self.trim(connection).await,
+            None => Ok(()),
+        }
     }
 
     /// Registers a client; at the limit another one without a connection and without a sign-in on its way makes
@@ -279,7 +293,7 @@ impl Transaction {
         .bind(encoding::seconds(credential.expires_at))
         .execute(&mut *self.open)
         .await?;
-        self.trim(&credential.connection).await
+        Ok(())
     }
 
     /// Refreshing in a loop must not grow the database without end.
@@ -318,20 +332,16 @@ impl Transaction {
         predecessor: Option<&Digest>,
         now: Moment,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE credentials SET presented_at = ? WHERE hash = ?")
-            .bind(encoding::seconds(now))
-            .bind(&hash.as_bytes()[..])
-            .execute(&mut *self.open)
-            .await?;
-        if let Some(predecessor) = predecessor {
-            sqlx::query(
-                "UPDATE credentials SET succeeded_at = ? WHERE hash = ? AND succeeded_at IS NULL",
-            )
-            .bind(encoding::seconds(now))
-            .bind(&predecessor.as_bytes()[..])
-            .execute(&mut *self.open)
-            .await?;
-        }
+        // Without a predecessor the second statement finds nothing.
+        sqlx::query(
+            "UPDATE credentials SET presented_at = ?1 WHERE hash = ?2;
+             UPDATE credentials SET succeeded_at = ?1 WHERE hash = ?3 AND succeeded_at IS NULL",
+        )
+        .bind(encoding::seconds(now))
+        .bind(&hash.as_bytes()[..])
+        .bind(predecessor.map(|hash| &hash.as_bytes()[..]))
+        .execute(&mut *self.open)
+        .await?;
         Ok(())
     }
 

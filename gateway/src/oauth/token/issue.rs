@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long after its exchange a credential that comes again is taken for a retry or for a second process of the
-/// same client.
+/// same client. A refresh token then gives the same successors, a code gives nothing.
 pub(crate) const GRACE_SECONDS: u64 = 30;
 
 /// The credentials to hand out, with their slots at the signer.
@@ -22,6 +22,13 @@ pub(crate) struct Minted {
     pub(crate) access_slot: String,
     /// With its slot; none for clients that did not register for the refresh grant.
     pub(crate) refresh: Option<(Credential, String)>,
+}
+
+impl Minted {
+    fn credentials(&self) -> Vec<&Credential> {
+        let refresh = self.refresh.iter().map(|(refresh, _)| refresh);
+        std::iter::once(&self.access).chain(refresh).collect()
+    }
 }
 
 /// A successful token answer (RFC 6749 section 5.1).
@@ -93,9 +100,9 @@ fn issue(
     let spent = &family.credential;
     let connection = &family.connection;
     let mut changes = discard(family);
-    // Being exchanged is being used: what came before it is no longer needed.
+    // Being exchanged is being used. The slot of what came before it went when its own successors' were added.
     if spent.presented_at.is_none() {
-        changes.extend(first_use(spent));
+        changes.push(present(spent));
     }
     let successor = |credential: &Credential, kind, slot: String, scopes, expires_at| {
         Change::AddCredential(IssuedCredential {
@@ -114,13 +121,13 @@ fn issue(
             sealed: None,
         })
     };
-    let mut sealed = vec![&minted.access];
-    if let Some((refresh, _)) = &minted.refresh {
-        sealed.push(refresh);
-    }
     changes.push(Change::Spend {
         hash: spent.hash,
-        sealed: presented.seal_all(&sealed),
+        sealed: match spent.kind {
+            CredentialKind::Refresh => presented.seal_all(&minted.credentials()),
+            // Never given again.
+            _ => Vec::new(),
+        },
     });
     changes.push(successor(
         &minted.access,
@@ -151,10 +158,7 @@ fn issue(
 
 /// What happens when a credential is used for the first time: its predecessor's slot goes.
 pub(crate) fn first_use(credential: &IssuedCredential) -> Vec<Change> {
-    let mut changes = vec![Change::Present {
-        hash: credential.hash,
-        predecessor: credential.predecessor,
-    }];
+    let mut changes = vec![present(credential)];
     if let Some(slot) = &credential.predecessor_slot {
         changes.push(Change::Chore(Chore::DropSlots {
             connection: credential.connection.clone(),
@@ -162,6 +166,13 @@ pub(crate) fn first_use(credential: &IssuedCredential) -> Vec<Change> {
         }));
     }
     changes
+}
+
+fn present(credential: &IssuedCredential) -> Change {
+    Change::Present {
+        hash: credential.hash,
+        predecessor: credential.predecessor,
+    }
 }
 
 /// Successors that were issued once and never used give way to new ones.
