@@ -24,6 +24,7 @@ pub(super) async fn run(config: Config, ready_file: Option<PathBuf>) -> ExitCode
     let app = match App::open(&config).await {
         Ok(app) => app,
         Err(AppError::Oauth(OauthError::Clients(error))) => return misconfigured(&error),
+        Err(AppError::Oauth(OauthError::Introspectors(error))) => return misconfigured(&error),
         Err(error) => return failed(&error),
     };
     match serve_until_signal(&config, ready_file, Arc::new(app)).await {

@@ -48,6 +48,8 @@ pub struct Config {
     pub redirect_prefixes: Vec<Url>,
     /// Client registrations to import at start: a JSON array of RFC 7591 registrations with their `client_id`.
     pub clients_file: Option<PathBuf>,
+    /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
+    pub introspection_clients_file: Option<PathBuf>,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.

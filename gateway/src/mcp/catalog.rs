@@ -12,7 +12,7 @@ use super::{
     interface, passed::PassedInterfaces, skills,
 };
 use crate::{
-    connection::ConnectionEnd,
+    connection::{AccessLevel, ConnectionEnd},
     discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
@@ -123,6 +123,13 @@ impl Catalog {
             .collect()
     }
 
+    /// What a call of a tool needs. None when there is no such tool.
+    pub(super) fn needs(&self, name: &str, arguments: Option<JsonObject>) -> Option<Scopes> {
+        let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
+        let scope = (entry.scope)(&Arguments::new(arguments));
+        Some(Scopes::from_iter([scope]))
+    }
+
     /// Runs a tool for whoever the token speaks for. None when there is no such tool.
     pub(super) async fn call(
         &self,
@@ -136,6 +143,9 @@ impl Catalog {
         let authorized = &caller.authorized;
         let outcome = if authorized.scopes.covers(needed) {
             (entry.run)(&self.tools, caller, arguments).await
+        } else if authorized.access_level == AccessLevel::Queries {
+            // No scope helps before the user allows more at Internet Identity.
+            Err(Failure::read_only())
         } else {
             Err(Failure::scope(authorized.scopes, needed))
         };

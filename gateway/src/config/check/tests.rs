@@ -1,6 +1,7 @@
 use std::{collections::HashMap, path::Path};
 
 use super::*;
+use crate::throttle::Class;
 
 struct Settings {
     folder: tempfile::TempDir,
@@ -96,7 +97,9 @@ header_seconds = 3
     settings
         .set("ICGATE_CONFIG", &file)
         .set("PORT", "9001")
-        .set("SKILLS_URL", "  ");
+        .set("SKILLS_URL", "  ")
+        .set("ICGATE_LIMITS_HEADER_SECONDS", "4")
+        .set("ICGATE_LIMITS_TOKEN_PER_MINUTE", "55");
     let config = settings.read().unwrap();
     assert_eq!(config.listen, "127.0.0.1:9001".parse().unwrap());
     assert_eq!(config.public_url.as_str(), "http://localhost:9000");
@@ -108,7 +111,9 @@ header_seconds = 3
     assert_eq!(config.redirect_prefixes.len(), 2);
     assert!(config.dev);
     assert_eq!(config.limits.connections, 7);
-    assert_eq!(config.limits.header_time.as_secs(), 3);
+    assert_eq!(config.limits.header_time.as_secs(), 4);
+    let mut rates = config.limits.rates;
+    assert_eq!(*rates.of_mut(Class::Token), 55);
     assert!(config.services.skills.is_none());
 }
 
