@@ -18,6 +18,7 @@ mod process;
 mod signer;
 mod stack;
 mod wait;
+mod world;
 
 pub use binaries::{binary, repository};
 pub use browser::{Browser, Page};
@@ -31,6 +32,7 @@ pub use process::{Process, Spawn};
 pub use signer::Signer;
 pub use stack::{Instance, Stack};
 pub use wait::{START_BOUND, until, until_every};
+pub use world::World;
 
 /// A plain HTTP client that follows no redirect, for requests whose status and headers are the point.
 pub fn http_client() -> reqwest::Client {

@@ -1,5 +1,7 @@
 //! The control interface for tests: JSON under `/control` on the IC port.
 
+mod world;
+
 use std::{fmt::Display, sync::Arc, time::Duration};
 
 use axum::{
@@ -24,6 +26,7 @@ use crate::{
         faults::Fault,
         request_log::{Counts, Entry},
     },
+    world::WorldState,
 };
 
 /// What the control interface acts on.
@@ -32,6 +35,7 @@ pub(crate) struct Controlled {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) ii: Deployment,
     pub(crate) ii_prod: Deployment,
+    pub(crate) world: Arc<WorldState>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -51,6 +55,7 @@ impl Controlled {
 }
 
 pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
+    let world = world::routes(controlled.world.clone());
     Router::new()
         .route("/control/consent", post(consent))
         .route("/control/revoke", post(revoke))
@@ -66,6 +71,7 @@ pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
         .route("/control/requests/counts", get(counts))
         .route("/control/requests/reset", post(reset))
         .with_state(controlled)
+        .merge(world)
 }
 
 type Shared = State<Arc<Controlled>>;
