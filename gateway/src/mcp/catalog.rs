@@ -8,14 +8,15 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure, funding,
-    identity, interface, kept::KeptReplies, oql, passed::PassedInterfaces, preview, recent::Recent,
-    served::Served, session, skills,
+    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure,
+    funding, identity, interface, kept::KeptReplies, oql, passed::PassedInterfaces, preview,
+    recent::Recent, served::Served, session, skills,
 };
 use crate::{
     connection::{AccessLevel, ConnectionEnd},
     discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
+    instance::PublicUrl,
     scope::{Scope, Scopes},
     store::Store,
 };
@@ -40,6 +41,32 @@ pub(super) struct Tools {
     pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
+}
+
+impl Tools {
+    pub(super) fn new(
+        ic: Arc<Ic>,
+        signer: SignerClient,
+        ended: Arc<dyn ConnectionEnd>,
+        store: Store,
+        public_url: &PublicUrl,
+        discovery: Discovery,
+        dev: bool,
+    ) -> Self {
+        Self {
+            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
+            passed: PassedInterfaces::new(),
+            kept: KeptReplies::new(),
+            recent: Recent::new(dev),
+            ic,
+            signer,
+            ended,
+            store,
+            own_origin: public_url.as_str().to_owned(),
+            discovery,
+            dev,
+        }
+    }
 }
 
 /// What a tool found: text to read, the same as data, and remarks.

@@ -102,7 +102,7 @@ impl Mcp {
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let discovery = Discovery::new(&config.services, config.dev);
-        Ok(Self::over(
+        let tools = Tools::new(
             Arc::new(ic),
             signer,
             ended,
@@ -110,33 +110,11 @@ impl Mcp {
             &config.public_url,
             discovery,
             config.dev,
-            config.tools,
-        ))
+        );
+        Ok(Self::over(tools, &config.public_url, config.tools))
     }
 
-    fn over(
-        ic: Arc<Ic>,
-        signer: SignerClient,
-        ended: Arc<dyn ConnectionEnd>,
-        store: Store,
-        public_url: &PublicUrl,
-        discovery: Discovery,
-        dev: bool,
-        served: Served,
-    ) -> Mcp {
-        let tools = Tools {
-            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
-            passed: PassedInterfaces::new(),
-            kept: KeptReplies::new(),
-            recent: Recent::new(dev),
-            ic,
-            signer,
-            ended,
-            store,
-            own_origin: public_url.as_str().to_owned(),
-            discovery,
-            dev,
-        };
+    fn over(tools: Tools, public_url: &PublicUrl, served: Served) -> Mcp {
         let catalog = Catalog::new(tools, served);
         let running = Running::default();
         let server = Server::new(catalog.clone(), running.clone());

@@ -146,17 +146,19 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let signer = SignerClient::over(channel.connect_lazy());
     let state = tempfile::tempdir().unwrap();
     let store = Store::open(state.path(), Limits::default()).await.unwrap();
+    let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
+    let discovery = crate::discovery::Discovery::new(&crate::config::Services::default(), false);
+    let tools = catalog::Tools::new(
+        Arc::new(ic),
+        signer,
+        Arc::<Ended>::clone(&ended),
+        store,
+        &public_url,
+        discovery,
+        false,
+    );
     Bench {
-        mcp: Mcp::over(
-            Arc::new(ic),
-            signer,
-            Arc::<Ended>::clone(&ended),
-            store,
-            &PublicUrl::parse("http://127.0.0.1:8000").unwrap(),
-            crate::discovery::Discovery::new(&crate::config::Services::default(), false),
-            false,
-            Served::default(),
-        ),
+        mcp: Mcp::over(tools, &public_url, Served::default()),
         _state: state,
         ended,
     }

@@ -26,6 +26,7 @@ use crate::{
     control::{self, Controlled},
     replica::{self, Replica, faults::Kind, subnet::canister_id},
     server, web,
+    world::{self, World, WorldState},
 };
 
 /// Numbers of the canister ids that mainnet uses too.
@@ -72,6 +73,8 @@ pub struct Description {
     pub canisters: Canisters,
     /// Numbers of the identities that exist.
     pub anchors: Anchors,
+    /// Dashboards, skills and websites around the network.
+    pub world: World,
 }
 
 /// Canister ids of the devnet.
@@ -173,6 +176,8 @@ impl Devnet {
         let canisters = Canisters::assign();
         let controlled = Arc::new(install(&canisters));
         let replica = controlled.replica.clone();
+        let (stop, stopped) = watch::channel(());
+        let (world, mut servers) = world::start(&canisters, &controlled.world, &stopped).await?;
         let numbers = |presets: &[Preset]| presets.iter().map(|preset| preset.0).collect();
         let description = Description {
             ic_url: url(&ic)?,
@@ -184,17 +189,14 @@ impl Devnet {
                 ii: numbers(II_ANCHORS),
                 ii_prod: numbers(II_PROD_ANCHORS),
             },
+            world,
         };
 
-        let (stop, stopped) = watch::channel(());
         let pages = [(ii, &controlled.ii), (ii_prod, &controlled.ii_prod)];
-        let mut servers: Vec<_> = pages
-            .into_iter()
-            .map(|(listener, deployment)| {
-                let page = web::routes(deployment.clone());
-                tokio::spawn(server::serve(listener, page, |_| true, stopped.clone()))
-            })
-            .collect();
+        servers.extend(pages.into_iter().map(|(listener, deployment)| {
+            let page = web::routes(deployment.clone());
+            tokio::spawn(server::serve(listener, page, |_| true, stopped.clone()))
+        }));
         let routes = replica::http::routes(replica.clone()).merge(control::routes(controlled));
         let admit = move |request: &Request<Incoming>| {
             let path = request.uri().path();
@@ -262,6 +264,7 @@ fn install(ids: &Canisters) -> Controlled {
         cmc,
         ii: deployment(ids.ii, ii),
         ii_prod: deployment(ids.ii_prod, ii_prod),
+        world: Arc::new(WorldState::default()),
         replica,
     }
 }

@@ -3,7 +3,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Process, Spawn, http_client};
+use crate::{Process, Spawn, http_client, world::World};
 
 /// The local Internet Computer with its two Internet Identity deployments.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ struct Ready {
     ii_url_prod: String,
     root_key: String,
     canisters: std::collections::BTreeMap<String, String>,
+    world: World,
 }
 
 /// What the person decides on Internet Identity's page.
@@ -134,6 +135,11 @@ impl Devnet {
     /// The process, for its id.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// The dashboards, the registry of skills and the websites around it.
+    pub fn world(&self) -> &World {
+        &self.ready.world
     }
 
     pub(crate) async fn control(&self, path: &str, body: &Value) -> Value {

@@ -114,6 +114,10 @@ icgate_signer_cert = "{cert}"
 icgate_signer_key = "{key}"
 icgate_state_dir = "{state}"
 icgate_dev = "1"
+ic_dashboard_api = "{dashboard}"
+ic_icrc_api = "{icrc}"
+ic_sns_api = "{sns}"
+skills_url = "{skills}"
 "#,
         ic_url = devnet.ic_url(),
         root_key = devnet.root_key(),
@@ -126,5 +130,9 @@ icgate_dev = "1"
         cert = signer.link_file("gateway.pem"),
         key = signer.link_file("gateway.key"),
         state = dir.join("state").display(),
+        dashboard = devnet.world().dashboard_url,
+        icrc = devnet.world().icrc_url,
+        sns = devnet.world().sns_url,
+        skills = devnet.world().skills_url,
     )
 }

@@ -21,6 +21,7 @@ mod schema;
 mod signer;
 mod stack;
 mod wait;
+mod world;
 
 pub use binaries::{binary, repository};
 pub use browser::{Browser, Page};
@@ -37,6 +38,7 @@ pub use schema::mismatch;
 pub use signer::Signer;
 pub use stack::{Instance, Stack};
 pub use wait::{START_BOUND, until, until_every};
+pub use world::World;
 
 /// A plain HTTP client that follows no redirect, for requests whose status and headers are the point.
 pub fn http_client() -> reqwest::Client {
