@@ -8,14 +8,17 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    api_doc, arguments::Arguments, call, caller::Caller, failure::Failure, identity, interface,
-    kept::KeptReplies, oql, passed::PassedInterfaces, preview, recent::Recent, served::Served,
-    session,
+    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure,
+    funding, identity, interface, kept::KeptReplies, oql, passed::PassedInterfaces, preview,
+    recent::Recent, served::Served, session, skills,
 };
 use crate::{
-    connection::ConnectionEnd,
+    connection::{AccessLevel, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
+    instance::PublicUrl,
     scope::{Scope, Scopes},
+    store::Store,
 };
 
 /// What tools work with. One for the whole process.
@@ -30,10 +33,40 @@ pub(super) struct Tools {
     pub(super) recent: Recent,
     pub(super) signer: SignerClient,
     pub(super) ended: Arc<dyn ConnectionEnd>,
+    /// For what tools have to remember.
+    pub(super) store: Store,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
+    /// Apps, dashboards and skills.
+    pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
+}
+
+impl Tools {
+    pub(super) fn new(
+        ic: Arc<Ic>,
+        signer: SignerClient,
+        ended: Arc<dyn ConnectionEnd>,
+        store: Store,
+        public_url: &PublicUrl,
+        discovery: Discovery,
+        dev: bool,
+    ) -> Self {
+        Self {
+            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
+            passed: PassedInterfaces::new(),
+            kept: KeptReplies::new(),
+            recent: Recent::new(dev),
+            ic,
+            signer,
+            ended,
+            store,
+            own_origin: public_url.as_str().to_owned(),
+            discovery,
+            dev,
+        }
+    }
 }
 
 /// What a tool found: text to read, the same as data, and remarks.
@@ -121,6 +154,10 @@ impl Catalog {
             oql::entries(),
             identity::entries(),
             session::entries(),
+            apps::entries(),
+            discovery::entries(),
+            skills::entries(),
+            funding::entries(),
         ];
         let entries = families.into_iter().flatten();
         Self {
@@ -147,6 +184,13 @@ impl Catalog {
             .collect()
     }
 
+    /// What a call of a tool needs. None when there is no such tool.
+    pub(super) fn needs(&self, name: &str, arguments: Option<JsonObject>) -> Option<Scopes> {
+        let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
+        let scope = (entry.scope)(&Arguments::new(arguments));
+        Some(Scopes::from_iter([scope]))
+    }
+
     /// Runs a tool for whoever the token speaks for. None when there is no such tool.
     pub(super) async fn call(
         &self,
@@ -162,6 +206,9 @@ impl Catalog {
         let outcome = if authorized.scopes.covers(needed) {
             let run = (entry.run)(&self.tools, caller, arguments);
             caller.keep_informed(run).await
+        } else if authorized.access_level == AccessLevel::Queries {
+            // No scope helps before the user allows more at Internet Identity.
+            Err(Failure::read_only())
         } else {
             Err(Failure::scope(authorized.scopes, needed))
         };

@@ -2,23 +2,25 @@
 
 mod account;
 mod api_doc;
+mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
 mod completion;
 mod consent_message;
+mod cursor;
+mod discovery;
 mod failure;
+mod funding;
 mod identity;
 mod instructions;
 mod interface;
 mod kept;
 mod listing;
-#[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
 mod oql;
 mod order;
-mod origin;
 mod page;
 mod passed;
 mod preview;
@@ -30,6 +32,8 @@ mod said;
 mod served;
 mod server;
 mod session;
+mod skills;
+mod step_up;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -54,13 +58,17 @@ use self::{
     recent::Recent,
     running::Running,
     server::Server,
+    step_up::StepUp,
 };
 use crate::{
     body::{Request, Response},
     config::Config,
     connection::{Authorized, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, IcError, interfaces::Interfaces},
-    instance::InstanceName,
+    instance::{InstanceName, PublicUrl},
+    origin,
+    store::Store,
 };
 
 /// Why the MCP server cannot be made.
@@ -77,6 +85,7 @@ pub enum McpError {
 pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
     listing: Listing,
+    step_up: StepUp,
     running: Running,
 }
 
@@ -89,40 +98,26 @@ impl Mcp {
         config: &Config,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        store: Store,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
-        let own_origin = config.public_url.as_str().to_owned();
-        Ok(Self::over(
+        let discovery = Discovery::new(&config.services, config.dev);
+        let tools = Tools::new(
             Arc::new(ic),
             signer,
             ended,
-            own_origin,
+            store,
+            &config.public_url,
+            discovery,
             config.dev,
-            config.tools,
-        ))
+        );
+        Ok(Self::over(tools, &config.public_url, config.tools))
     }
 
-    fn over(
-        ic: Arc<Ic>,
-        signer: SignerClient,
-        ended: Arc<dyn ConnectionEnd>,
-        own_origin: String,
-        dev: bool,
-        served: Served,
-    ) -> Mcp {
-        let tools = Tools {
-            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
-            passed: PassedInterfaces::new(),
-            kept: KeptReplies::new(),
-            recent: Recent::new(dev),
-            ic,
-            signer,
-            ended,
-            own_origin,
-            dev,
-        };
+    fn over(tools: Tools, public_url: &PublicUrl, served: Served) -> Mcp {
+        let catalog = Catalog::new(tools, served);
         let running = Running::default();
-        let server = Server::new(Catalog::new(tools, served), running.clone());
+        let server = Server::new(catalog.clone(), running.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -132,6 +127,7 @@ impl Mcp {
             .disable_allowed_origins();
         Mcp {
             listing: Listing::new(),
+            step_up: StepUp::new(catalog, public_url.clone()),
             running,
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
@@ -166,6 +162,9 @@ impl Mcp {
             && let Some(answer) = self.listing.answer(asked).await
         {
             return answer;
+        }
+        if let Err(challenge) = self.step_up.check(&authorized, &request) {
+            return *challenge;
         }
         if let Some(id) = running::cancelled(request.body()) {
             self.running.cancel(&authorized.connection, id);

@@ -29,9 +29,10 @@ use crate::{
     body::{self, Response},
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
     ic::Ic,
-    instance::InstanceName,
+    instance::{InstanceName, PublicUrl},
     oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
+    store::{Limits, Store},
 };
 
 /// A signer for whom the origin decides what happens.
@@ -117,6 +118,7 @@ impl ConnectionEnd for Ended {
 
 struct Bench {
     mcp: Mcp,
+    _state: tempfile::TempDir,
     ended: Arc<Ended>,
 }
 
@@ -142,15 +144,22 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let ic = Ic::new(&format!("http://{ic}").parse().unwrap(), None).unwrap();
     let ended = Arc::new(Ended::default());
     let signer = SignerClient::over(channel.connect_lazy());
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path(), Limits::default()).await.unwrap();
+    let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
+    let discovery = crate::discovery::Discovery::new(&crate::config::Services::default(), false);
+    let tools = catalog::Tools::new(
+        Arc::new(ic),
+        signer,
+        Arc::<Ended>::clone(&ended),
+        store,
+        &public_url,
+        discovery,
+        false,
+    );
     Bench {
-        mcp: Mcp::over(
-            Arc::new(ic),
-            signer,
-            Arc::<Ended>::clone(&ended),
-            "http://127.0.0.1:8000".to_owned(),
-            false,
-            Served::default(),
-        ),
+        mcp: Mcp::over(tools, &public_url, Served::default()),
+        _state: state,
         ended,
     }
 }
@@ -208,12 +217,7 @@ impl Bench {
     }
 
     async fn tool_as(&self, authorized: Authorized, name: &str, arguments: Value) -> Value {
-        let (status, answer) = self
-            .send(
-                authorized,
-                json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } }),
-            )
-            .await;
+        let (status, answer) = self.send(authorized, called(name, &arguments)).await;
         assert_eq!(status, 200, "{answer}");
         answer["result"].clone()
     }
@@ -359,7 +363,14 @@ async fn every_tool_is_described_honestly() {
         .await;
     let tools = list["result"]["tools"].as_array().unwrap();
     assert_eq!(tools[0]["name"], "get_candid");
-    let changing = ["update_canister", "call_canister", "end_session"];
+    let changing = [
+        "update_canister",
+        "call_canister",
+        "end_session",
+        "create_canister",
+        "top_up_canister",
+        "resume_funding",
+    ];
     for tool in tools {
         let changes = changing.iter().any(|name| tool["name"] == *name);
         assert_eq!(tool["annotations"]["readOnlyHint"], !changes, "{tool}");
@@ -492,9 +503,9 @@ async fn scope_and_access_level_bound_what_is_called() {
     let update = json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "m" });
     let reader = authorized(&[Scope::Read], AccessLevel::All);
     let refused = bench
-        .tool_as(reader.clone(), "call_canister", update.clone())
+        .send(reader.clone(), called("call_canister", &update))
         .await;
-    let sentence = failed(&refused, "INSUFFICIENT_SCOPE");
+    let sentence = beyond_scope(&refused);
     assert!(
         sentence.contains("\"ic:read\"") && sentence.contains("\"ic:write\""),
         "{sentence}"
@@ -514,12 +525,26 @@ async fn scope_and_access_level_bound_what_is_called() {
         &bench.tool_as(asker, "call_canister", query).await,
         "IC_UNREACHABLE",
     );
+    // Signing in again would give no more: the user allowed questions only.
+    let asker = authorized(&[Scope::Read], AccessLevel::Queries);
+    let update = json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "m" });
     failed(
-        &bench
-            .tool_as(authorized(&[], AccessLevel::All), "get_candid", json!({}))
-            .await,
-        "INSUFFICIENT_SCOPE",
+        &bench.tool_as(asker, "call_canister", update).await,
+        "READ_ONLY",
     );
+    let nothing = authorized(&[], AccessLevel::All);
+    beyond_scope(&bench.send(nothing, called("get_candid", &json!({}))).await);
+}
+
+fn called(name: &str, arguments: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } })
+}
+
+fn beyond_scope((status, answer): &(u16, Value)) -> String {
+    assert_eq!(*status, 403, "{answer}");
+    assert_eq!(answer["id"], 1, "{answer}");
+    assert_eq!(answer["error"]["data"]["icgate/code"], "INSUFFICIENT_SCOPE");
+    answer["error"]["message"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::candid::{foreign::one_line, guard::MAX_TEXT, interface::distance};
+use crate::candid::{foreign::one_line, guard::MAX_TEXT};
 use crate::mcp::{
     arguments::Arguments,
     failure::Failure,
     page::{self, Cursor, Fingerprint},
 };
+use crate::nearest::distance;
 
 /// What a question may have at its top level.
 const KEYS: [&str; 8] = [

@@ -12,7 +12,7 @@ use url::{Url, form_urlencoded::Serializer};
 use super::{instances, signer::Double};
 use crate::{
     body,
-    config::Config,
+    config::{Config, Limits},
     connection::Authorized,
     instance::{Instance, InstanceName, PublicUrl},
     oauth::{Credential, Oauth, OauthError, Prefix},
@@ -176,6 +176,12 @@ impl House {
         self.config.clients_file = Some(path);
         self.oauth = Oauth::open(&self.config, self.signer.client.clone()).await?;
         Ok(())
+    }
+
+    /// The same state directory in a new process with other limits.
+    pub(crate) async fn restart_with_limits(&mut self, limits: Limits) {
+        self.config.limits = limits;
+        self.restart().await;
     }
 
     /// The same state directory in a new process; the signer lives on.
@@ -365,7 +371,8 @@ impl House {
     ) -> Result<Authorized, Answer> {
         let value = format!("bearer {}", token.as_str().unwrap());
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
-        match self.oauth.authenticate(name, &headers).await {
+        let nowhere = http::Extensions::new();
+        match self.oauth.authenticate(name, &headers, &nowhere).await {
             Ok(authorized) => Ok(authorized),
             Err(response) => Err(Answer::of(response).await),
         }

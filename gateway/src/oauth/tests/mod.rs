@@ -4,6 +4,8 @@ mod attacks;
 mod documents;
 mod flow;
 mod house;
+mod limits;
+mod management;
 mod signer;
 
 use ::candid::Principal;
