@@ -22,7 +22,7 @@ use crate::connection::Authorized;
 /// How long a tool may run before the client hears that it does.
 const FIRST_NOTE: Duration = Duration::from_secs(1);
 /// How often it hears so after that.
-const NOTES: Duration = Duration::from_secs(5);
+const NOTES: Duration = Duration::from_secs(2);
 
 /// One call's caller.
 pub(super) struct Caller {

@@ -8,8 +8,14 @@ use icgate_proto::v1::ListAccountsRequest;
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, ErrorData, Reference};
 use tokio::time::timeout;
 
-use super::{catalog::Tools, origin::TargetOrigin, prompts, resources};
-use crate::{candid::foreign::one_line, connection::Authorized, ic::CanisterId};
+use super::{
+    catalog::{Catalog, Tools},
+    prompts, resources,
+};
+use crate::{
+    candid::foreign::one_line, connection::Authorized, discovery::known_domains, ic::CanisterId,
+    origin::TargetOrigin,
+};
 
 /// How long a completion may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,14 +42,15 @@ const KNOWN_CANISTERS: [&str; 9] = [
 /// # Errors
 /// When there is no such prompt, template or argument.
 pub(super) async fn complete(
-    tools: &Tools,
+    catalog: &Catalog,
     authorized: &Authorized,
     request: CompleteRequestParams,
 ) -> Result<CompleteResult, ErrorData> {
+    let tools = catalog.tools();
     let name = request.argument.name.as_str();
     let known = match &request.r#ref {
         Reference::Prompt(prompt) => prompts::has_argument(&prompt.name, name),
-        Reference::Resource(template) => resources::has_variable(&template.uri, name),
+        Reference::Resource(template) => resources::has_variable(catalog, &template.uri, name),
         _ => false,
     };
     if !known {
@@ -68,6 +75,7 @@ pub(super) async fn complete(
             _ => Vec::new(),
         },
         "app" | "domain" => domains(tools, authorized).await,
+        "name" => soon(skills(tools)).await,
         "account" => match context("domain").map(|domain| TargetOrigin::parse(domain, tools.dev)) {
             Some(Ok(origin)) => soon(accounts(tools, authorized, &origin)).await,
             _ => Vec::new(),
@@ -108,7 +116,18 @@ async fn canisters(tools: &Tools, authorized: &Authorized) -> Vec<String> {
 }
 
 async fn domains(tools: &Tools, authorized: &Authorized) -> Vec<String> {
-    tools.recent.of(&authorized.connection).await.domains
+    let mut domains = tools.recent.of(&authorized.connection).await.domains;
+    for known in known_domains() {
+        if domains.iter().all(|used| used != known) {
+            domains.push(known.to_owned());
+        }
+    }
+    domains
+}
+
+async fn skills(tools: &Tools) -> Vec<String> {
+    let names = tools.discovery.skills.names().await.unwrap_or_default();
+    names.iter().map(|name| one_line(name, 128)).collect()
 }
 
 async fn methods(tools: &Tools, canister: CanisterId) -> Vec<String> {

@@ -141,7 +141,7 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        completion::complete(self.catalog.tools(), authorized(&context)?, request).await
+        completion::complete(&self.catalog, authorized(&context)?, request).await
     }
 
     async fn list_prompts(
@@ -178,7 +178,8 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         first_page(request.as_ref())?;
-        let result = ListResourceTemplatesResult::with_all_items(resources::templates());
+        let result =
+            ListResourceTemplatesResult::with_all_items(resources::templates(&self.catalog));
         Ok(hinted!(result, context))
     }
 
@@ -187,7 +188,8 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let result = resources::read(self.catalog.tools(), &request.uri).await?;
+        let caller = Caller::new(authorized(&context)?.clone(), &context);
+        let result = resources::read(&self.catalog, &caller, &request.uri).await?;
         Ok(hinted!(result, context).into())
     }
 }

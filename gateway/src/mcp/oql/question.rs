@@ -8,7 +8,6 @@ use crate::mcp::{
     failure::Failure,
     page::{self, Cursor, Fingerprint},
 };
-use crate::nearest::distance;
 
 /// What a question may have at its top level.
 const KEYS: [&str; 8] = [
@@ -193,26 +192,18 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The name most like this one: but for case, as its plural or singular, or with few letters changed.
+/// The name most like this one: its plural or singular in any case, or the one with few letters changed.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_NAME {
         return None;
     }
-    let wanted = name.to_lowercase();
-    let allowed = (wanted.chars().count() / 3).clamp(1, 3);
-    known
-        .filter(|candidate| candidate.len() <= MAX_NAME)
-        .map(|candidate| {
-            let lower = candidate.to_lowercase();
-            let far = match singular(&lower) == singular(&wanted) {
-                true => 0,
-                false => distance(&wanted, &lower),
-            };
-            (far, candidate)
-        })
-        .filter(|(far, _)| *far <= allowed)
-        .min()
-        .map(|(_, candidate)| candidate)
+    let known: Vec<&str> = known.filter(|known| known.len() <= MAX_NAME).collect();
+    let wanted = singular(&name.to_lowercase());
+    let same = |known: &&&str| singular(&known.to_lowercase()) == wanted;
+    match known.iter().find(same) {
+        Some(same) => Some(same),
+        None => crate::nearest::nearest(name, known),
+    }
 }
 
 /// Good enough to tell that two names differ in their number only.

@@ -237,9 +237,9 @@ mod tests {
     fn cells_are_aligned_by_their_names() {
         let rows = [
             cell_text("id", "nat = 1 : nat") + &cell_text("name", "text = \"a|b\\nc\""),
-            cell_text("name", "null")
+            cell_text("name", "\"null\"")
                 + &cell_text("id", "nat = 18446744073709551615 : nat")
-                + &cell_text("more", "null"),
+                + &cell_text("more", "\"null\""),
             cell_text("id", "open"),
         ];
         for text in [

@@ -1,15 +1,33 @@
 //! Resources: texts that a client can attach, by their address.
 //!
-//! Our own texts are listed; what depends on a canister has a template.
+//! Our own texts are listed; what others wrote (interfaces, skills, what is known of an app) has a template, as far as
+//! the tools that read it are served.
 
-use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
+use rmcp::model::{
+    ContentBlock, ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+};
 use serde_json::json;
 
-use super::{catalog::Tools, interface, oql};
-use crate::ic::CanisterId;
+use super::{
+    caller::Caller,
+    catalog::{Catalog, Tools},
+    interface, oql,
+};
+use crate::{
+    candid::foreign::{one_line, shorten},
+    discovery::SkillError,
+    ic::CanisterId,
+};
+
+/// The tools whose groups skills and apps belong to.
+const SKILLS: &str = "get_ic_skill";
+const APPS: &str = "open_app";
 
 /// Longest resource, in bytes: it is read in one piece.
 const MAX_RESOURCE: usize = 1 << 20;
+
+/// Longest address that is repeated in an error, in characters.
+const MAX_URI: usize = 500;
 
 const MARKDOWN: &str = "text/markdown";
 const PLAIN: &str = "text/plain";
@@ -60,19 +78,52 @@ pub(super) fn listed() -> Vec<Resource> {
 }
 
 /// What can be asked for besides.
-pub(super) fn templates() -> Vec<ResourceTemplate> {
-    vec![
-        ResourceTemplate::new("canister://{canister_id}/candid", "canister-candid")
-            .with_title("A canister's interface")
-            .with_description("The Candid interface that a canister publishes.")
-            .with_mime_type(PLAIN),
-    ]
+pub(super) fn templates(catalog: &Catalog) -> Vec<ResourceTemplate> {
+    let template = |uri, name, title, description, mime_type| {
+        ResourceTemplate::new(uri, name)
+            .with_title(title)
+            .with_description(description)
+            .with_mime_type(mime_type)
+    };
+    let mut templates = vec![template(
+        "canister://{canister_id}/candid",
+        "canister-candid",
+        "A canister's interface",
+        "The Candid interface that a canister publishes.",
+        PLAIN,
+    )];
+    if catalog.has(SKILLS) {
+        templates.push(template(
+            "skill://{name}",
+            "skill",
+            "A skill",
+            "A guide of the skills registry.",
+            MARKDOWN,
+        ));
+        templates.push(template(
+            "skill://{name}/references/{file}",
+            "skill-reference",
+            "A file of a skill",
+            "A file that a guide of the skills registry refers to.",
+            MARKDOWN,
+        ));
+    }
+    if catalog.has(APPS) {
+        templates.push(template(
+            "app://{domain}",
+            "app",
+            "An app",
+            "The origin an app's users are derived at, and its canisters.",
+            PLAIN,
+        ));
+    }
+    templates
 }
 
 /// Whether a template has a variable of this name.
-pub(super) fn has_variable(template: &str, name: &str) -> bool {
+pub(super) fn has_variable(catalog: &Catalog, template: &str, name: &str) -> bool {
     let place = format!("{{{name}}}");
-    templates()
+    templates(catalog)
         .iter()
         .any(|known| known.uri_template == template && template.contains(&place))
 }
@@ -81,28 +132,92 @@ pub(super) fn has_variable(template: &str, name: &str) -> bool {
 ///
 /// # Errors
 /// That there is none at this address, with the address; or why it cannot be read.
-pub(super) async fn read(tools: &Tools, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+pub(super) async fn read(
+    catalog: &Catalog,
+    caller: &Caller,
+    uri: &str,
+) -> Result<ReadResourceResult, ErrorData> {
     if let Some(text) = TEXTS.iter().find(|text| text.uri == uri) {
         return Ok(one(uri, text.text.to_owned(), MARKDOWN));
     }
     if let Some(canister) = canister(uri) {
-        let shown = interface::text(&tools.interfaces, canister).await;
-        let shown = shown.map_err(|failure| match failure.code {
-            "NO_INTERFACE" | "CANISTER_UNKNOWN" => not_found(uri, failure.message),
-            code => ErrorData::internal_error(failure.message, Some(json!({ "code": code }))),
-        })?;
-        if shown.text.len() > MAX_RESOURCE {
-            return Err(ErrorData::internal_error(
-                "The interface is longer than a resource may be; get_candid shows it page by page.",
-                Some(json!({ "uri": uri })),
-            ));
-        }
-        return Ok(one(uri, shown.text, PLAIN));
+        return interface(catalog.tools(), canister, uri).await;
+    }
+    if let Some(name) = uri.strip_prefix("skill://").filter(|_| catalog.has(SKILLS)) {
+        return skill(catalog.tools(), name, uri).await;
+    }
+    if let Some(domain) = uri.strip_prefix("app://").filter(|_| catalog.has(APPS)) {
+        return app(catalog, caller, domain, uri).await;
     }
     Err(not_found(
         uri,
         "There is no resource at this address.".to_owned(),
     ))
+}
+
+async fn interface(
+    tools: &Tools,
+    canister: CanisterId,
+    uri: &str,
+) -> Result<ReadResourceResult, ErrorData> {
+    let shown = interface::text(&tools.interfaces, canister).await;
+    let shown = shown.map_err(|failure| match failure.code {
+        "NO_INTERFACE" | "CANISTER_UNKNOWN" => not_found(uri, failure.message),
+        code => ErrorData::internal_error(failure.message, Some(json!({ "code": code }))),
+    })?;
+    if shown.text.len() > MAX_RESOURCE {
+        return Err(ErrorData::internal_error(
+            "The interface is longer than a resource may be; get_candid shows it page by page.",
+            Some(json!({ "uri": uri })),
+        ));
+    }
+    Ok(one(uri, shown.text, PLAIN))
+}
+
+async fn skill(tools: &Tools, name: &str, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    match tools.discovery.skills.read(name).await {
+        Ok(reading) => Ok(one(
+            uri,
+            shorten(&reading.text.value, MAX_RESOURCE),
+            MARKDOWN,
+        )),
+        Err(SkillError::Unknown(nearest)) => {
+            let hint = nearest.map_or_else(String::new, |name| format!(" Did you mean {name}?"));
+            Err(not_found(uri, format!("There is no such skill.{hint}")))
+        }
+        Err(SkillError::Service(error)) => {
+            tracing::warn!(%error, "a skill could not be read");
+            Err(ErrorData::internal_error(
+                "The skills registry cannot be read at the moment. Try again later.",
+                Some(json!({ "uri": one_line(uri, MAX_URI) })),
+            ))
+        }
+    }
+}
+
+/// What `open_app` says.
+async fn app(
+    catalog: &Catalog,
+    caller: &Caller,
+    domain: &str,
+    uri: &str,
+) -> Result<ReadResourceResult, ErrorData> {
+    let arguments = json!({ "app": domain }).as_object().cloned();
+    let Some(result) = catalog.call(APPS, caller, arguments).await else {
+        return Err(not_found(
+            uri,
+            "There is no resource at this address.".to_owned(),
+        ));
+    };
+    let texts = result.content.iter().filter_map(|block| match block {
+        ContentBlock::Text(text) => Some(text.text.as_str()),
+        _ => None,
+    });
+    let text = texts.collect::<Vec<_>>().join("\n\n");
+    if result.is_error == Some(true) {
+        return Err(not_found(uri, text));
+    }
+    Ok(one(uri, text, PLAIN))
 }
 
 fn canister(uri: &str) -> Option<CanisterId> {
@@ -117,7 +232,7 @@ fn one(uri: &str, text: String, mime_type: &str) -> ReadResourceResult {
 
 /// The code that this becomes depends on the revision the client speaks.
 fn not_found(uri: &str, message: String) -> ErrorData {
-    let uri = crate::candid::foreign::one_line(uri, 500);
+    let uri = one_line(uri, MAX_URI);
     ErrorData::resource_not_found(message, Some(json!({ "uri": uri })))
 }
 
