@@ -15,7 +15,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 use icgate_proto::Link;
 use url::Url;
 
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    mcp::Served,
+};
 
 pub use self::{limits::Limits, network::Network};
 
@@ -50,6 +53,8 @@ pub struct Config {
     pub clients_file: Option<PathBuf>,
     /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
     pub introspection_clients_file: Option<PathBuf>,
+    /// Which tools are offered.
+    pub tools: Served,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.
@@ -76,21 +81,6 @@ pub struct Services {
     pub icrc: Option<Url>,
     /// SNS API (`IC_SNS_API`).
     pub sns: Option<Url>,
-}
-
-impl Services {
-    /// The settings that were given, by their names.
-    pub fn given(&self) -> Vec<&'static str> {
-        [
-            ("SKILLS_URL", &self.skills),
-            ("IC_DASHBOARD_API", &self.dashboard),
-            ("IC_ICRC_API", &self.icrc),
-            ("IC_SNS_API", &self.sns),
-        ]
-        .into_iter()
-        .filter_map(|(name, url)| url.as_ref().map(|_| name))
-        .collect()
-    }
 }
 
 /// Which generation of Internet Identity's protocol an instance speaks.

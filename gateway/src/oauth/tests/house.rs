@@ -130,6 +130,7 @@ impl House {
             instances: instances(ORIGIN),
             state_dir: directory.path().join("state"),
             // Documents of clients lie on loopback here.
+            tools: crate::mcp::Served::default(),
             dev: true,
             ..crate::edge::tests::config()
         };
