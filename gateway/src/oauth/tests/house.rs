@@ -12,7 +12,7 @@ use url::{Url, form_urlencoded::Serializer};
 use super::{instances, signer::Double};
 use crate::{
     body,
-    config::{Config, Limits},
+    config::Config,
     connection::Authorized,
     instance::{Instance, InstanceName, PublicUrl},
     oauth::{Credential, Oauth, OauthError, Prefix},
@@ -178,9 +178,9 @@ impl House {
         Ok(())
     }
 
-    /// The same state directory in a new process with other limits.
-    pub(crate) async fn restart_with_limits(&mut self, limits: Limits) {
-        self.config.limits = limits;
+    /// The same state directory in a new process with another configuration.
+    pub(crate) async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
         self.restart().await;
     }
 

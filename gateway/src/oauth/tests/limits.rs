@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::house::{Browser, House};
-use crate::{config::Limits, instance::InstanceName::Beta};
+use crate::instance::InstanceName::Beta;
 
 #[tokio::test]
 async fn a_code_lives_as_long_as_the_operator_says() {
@@ -15,11 +15,9 @@ async fn a_code_lives_as_long_as_the_operator_says() {
     let exchanged = house.exchange(Beta, &client_id, &code).await;
     assert_eq!(exchanged.status, StatusCode::OK);
 
-    let limits = Limits {
-        code_time: Duration::ZERO,
-        ..Limits::default()
-    };
-    house.restart_with_limits(limits).await;
+    house
+        .restart_with(|config| config.limits.code_time = Duration::ZERO)
+        .await;
     let code = house.code(Beta, &client_id, &["ic:read"]).await;
     let late = house.exchange(Beta, &client_id, &code).await;
     assert_eq!(late.error(), "invalid_grant", "{late:?}");
@@ -28,11 +26,9 @@ async fn a_code_lives_as_long_as_the_operator_says() {
 #[tokio::test]
 async fn a_sign_in_may_take_as_long_as_the_operator_says() {
     let mut house = House::open().await;
-    let limits = Limits {
-        sign_in_time: Duration::ZERO,
-        ..Limits::default()
-    };
-    house.restart_with_limits(limits).await;
+    house
+        .restart_with(|config| config.limits.sign_in_time = Duration::ZERO)
+        .await;
     let client_id = house.register().await;
     let mut browser = Browser::default();
     let away = house

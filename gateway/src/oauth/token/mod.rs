@@ -85,11 +85,11 @@ impl Server {
     ) -> Result<Granted, Refusal> {
         let hash = request.presented.digest();
         let family = self.store.family(instance.name, &hash).await?;
-        // Whose connection it is, that client is known.
+        // Whose live connection it is, that client is known; when a client goes its connections end.
         let client_id = request.grant.client_id();
-        let of_client = family
-            .as_ref()
-            .is_some_and(|family| family.connection.client_id == client_id);
+        let of_client = family.as_ref().is_some_and(|family| {
+            family.connection.client_id == client_id && family.connection.is_live(Moment::now())
+        });
         if !of_client {
             self.know(client_id).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use icgate_system::{Browser, Client, Consent, Era, Instance, Spawn, Stack, http_client};
+use icgate_system::{Consent, Instance, Spawn, Stack, http_client};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -121,26 +121,6 @@ async fn only_services_of_the_operator_may_ask() {
     assert_eq!(bearer.status(), StatusCode::UNAUTHORIZED);
     let challenge = bearer.headers()[header::WWW_AUTHENTICATE].to_str();
     assert!(challenge.is_ok_and(|text| text.starts_with("Basic ")));
-}
-
-#[tokio::test]
-async fn asking_about_a_token_does_not_use_it() {
-    let operator = Operator::start().await;
-    let stack = &operator.stack;
-    let client = Client::register(stack.auth_server(Instance::Beta)).await;
-    let code = client
-        .authorize(&mut Browser::new(), &stack.devnet, &Consent::default())
-        .await;
-    let lost = client.redeem(&code).await;
-    let told = operator.told(Instance::Beta, &lost.access_token).await;
-    assert_eq!(told["active"], true);
-    // Had the token been used, the code would be a thief's now and the connection over.
-    let again = client.redeem(&code).await;
-    assert_eq!(again.access_token, lost.access_token);
-    stack
-        .mcp(Instance::Beta, Era::Modern, &again.access_token)
-        .tools()
-        .await;
 }
 
 #[tokio::test]
