@@ -2,6 +2,7 @@
 //! interfaces their users have. Every test starts processes of its own on free ports.
 #![forbid(unsafe_code)]
 
+mod apps;
 mod browser;
 mod candid_input;
 mod cimd;
@@ -10,6 +11,7 @@ mod clients;
 mod configuration;
 mod connect;
 mod deploy;
+mod discovery;
 mod edge;
 mod grants;
 mod introspection;
@@ -20,6 +22,7 @@ mod metadata;
 mod outages;
 mod round_trips;
 mod signer_link;
+mod skills;
 mod step_up;
 mod strangers;
 mod theft;
