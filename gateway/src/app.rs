@@ -53,7 +53,12 @@ impl App {
     pub async fn open(config: &Config) -> Result<Self, AppError> {
         let signer = SignerClient::new(&config.signer)?;
         let oauth = Arc::new(Oauth::open(config, signer.clone()).await?);
-        let mcp = Mcp::new(config, signer.clone(), Arc::clone(&oauth) as _)?;
+        let mcp = Mcp::new(
+            config,
+            signer.clone(),
+            Arc::clone(&oauth) as _,
+            oauth.store().clone(),
+        )?;
         let guard = Guard::new(config);
         Ok(Self {
             guard,

@@ -15,6 +15,7 @@ pub mod connection;
 pub mod discovery;
 pub mod edge;
 pub mod fetch;
+pub mod funding;
 mod health;
 pub mod ic;
 pub mod instance;

@@ -72,6 +72,7 @@ impl<'a> ManagementIdentity<'a> {
     }
 
     /// Calls the management canister about a canister.
+    #[expect(dead_code, reason = "the management tools come next")]
     pub(super) async fn manage(
         &self,
         about: CanisterId,

@@ -1,21 +1,36 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod api_doc;
 mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
-mod cursor;
+mod completion;
+mod consent_message;
 mod discovery;
 mod failure;
+mod funding;
 mod identity;
+mod instructions;
 mod interface;
+mod kept;
 mod listing;
-#[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
+mod oql;
+mod order;
+mod page;
 mod passed;
+mod preview;
+mod prompts;
+mod recent;
+mod resources;
+mod running;
+mod said;
+mod served;
 mod server;
+mod session;
 mod skills;
 mod step_up;
 mod submit;
@@ -33,10 +48,11 @@ use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 
+pub use self::served::Served;
 use self::{
     catalog::{Catalog, Tools},
     listing::{Asked, Listing},
-    passed::PassedInterfaces,
+    running::Running,
     server::Server,
     step_up::StepUp,
 };
@@ -45,9 +61,10 @@ use crate::{
     config::Config,
     connection::{Authorized, ConnectionEnd},
     discovery::Discovery,
-    ic::{Ic, IcError, interfaces::Interfaces},
+    ic::{Ic, IcError},
     instance::{InstanceName, PublicUrl},
     origin,
+    store::Store,
 };
 
 /// Why the MCP server cannot be made.
@@ -65,6 +82,7 @@ pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
     listing: Listing,
     step_up: StepUp,
+    running: Running,
 }
 
 impl Mcp {
@@ -76,37 +94,26 @@ impl Mcp {
         config: &Config,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        store: Store,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
-        Ok(Self::over(
+        let discovery = Discovery::new(&config.services, config.dev);
+        let tools = Tools::new(
             Arc::new(ic),
             signer,
             ended,
+            store,
             &config.public_url,
-            Discovery::new(&config.services, config.dev),
+            discovery,
             config.dev,
-        ))
+        );
+        Ok(Self::over(tools, &config.public_url, config.tools))
     }
 
-    fn over(
-        ic: Arc<Ic>,
-        signer: SignerClient,
-        ended: Arc<dyn ConnectionEnd>,
-        public_url: &PublicUrl,
-        discovery: Discovery,
-        dev: bool,
-    ) -> Mcp {
-        let catalog = Catalog::new(Tools {
-            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
-            passed: PassedInterfaces::new(),
-            ic,
-            signer,
-            ended,
-            own_origin: public_url.as_str().to_owned(),
-            discovery,
-            dev,
-        });
-        let server = Server::new(catalog.clone());
+    fn over(tools: Tools, public_url: &PublicUrl, served: Served) -> Mcp {
+        let catalog = Catalog::new(tools, served);
+        let running = Running::default();
+        let server = Server::new(catalog.clone(), running.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -117,6 +124,7 @@ impl Mcp {
         Mcp {
             listing: Listing::new(),
             step_up: StepUp::new(catalog, public_url.clone()),
+            running,
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -153,6 +161,9 @@ impl Mcp {
         }
         if let Err(challenge) = self.step_up.check(&authorized, &request) {
             return *challenge;
+        }
+        if let Some(id) = running::cancelled(request.body()) {
+            self.running.cancel(&authorized.connection, id);
         }
         request.extensions_mut().insert(authorized);
         let was_json = transport::is_json(request.headers());

@@ -20,7 +20,7 @@ fn moment(seconds: i64) -> Moment {
     Moment::from_seconds(u64::try_from(seconds).unwrap_or(0))
 }
 
-fn at(row: &SqliteRow, column: &str) -> Result<Moment, StoreError> {
+pub(super) fn at(row: &SqliteRow, column: &str) -> Result<Moment, StoreError> {
     Ok(moment(row.try_get(column)?))
 }
 

@@ -6,6 +6,7 @@
 mod chores;
 mod digest;
 mod encoding;
+pub mod funding;
 mod imported;
 mod limits;
 mod managed;

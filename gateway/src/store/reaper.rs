@@ -10,7 +10,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reap(&self, now: Moment) -> Result<(), StoreError> {
-        const STATEMENTS: [&str; 4] = [
+        const STATEMENTS: [&str; 5] = [
             "DELETE FROM pending_connects WHERE state IN (
                  SELECT state FROM pending_connects WHERE expires_at <= ?1 LIMIT ?2)",
             "DELETE FROM credentials WHERE hash IN (
@@ -19,6 +19,9 @@ impl Store {
                  SELECT id FROM connections WHERE expires_at <= ?1 OR ended_at <= ?1 - 86400 LIMIT ?2)",
             "DELETE FROM signer_chores WHERE id IN (
                  SELECT id FROM signer_chores WHERE expires_at <= ?1 LIMIT ?2)",
+            // 90 days, as `funding::request` promises.
+            "DELETE FROM funding_intents WHERE id IN (
+                 SELECT id FROM funding_intents WHERE finished = 1 AND changed_at <= ?1 - 7776000 LIMIT ?2)",
         ];
         let mut transaction = self.begin().await?;
         for statement in STATEMENTS {

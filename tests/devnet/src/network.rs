@@ -12,9 +12,14 @@ use crate::{
         Canister,
         app::App,
         bare::Bare,
+        cmc::Cmc,
+        consenting::Consenting,
+        cycles_ledger::CyclesLedger,
         hostile::{Deep, DeepInterface, Huge, HugeInterface, Trap},
         ii::{InternetIdentity, Preset},
         ledger::Ledger,
+        management::Management,
+        oql::{HostileOql, Oql},
         types::Types,
     },
     consent::Deployment,
@@ -26,6 +31,8 @@ use crate::{
 
 /// Numbers of the canister ids that mainnet uses too.
 const LEDGER: u64 = 2;
+const CMC: u64 = 4;
+const CYCLES_LEDGER: u64 = 0x210_0002;
 const II_PROD: u64 = 7;
 const II: u64 = 0x60_0027;
 /// The devnet's own canisters follow from here.
@@ -79,6 +86,10 @@ pub struct Canisters {
     pub ii_prod: Principal,
     /// ICRC-1 ledger with the legacy account methods.
     pub ledger: Principal,
+    /// Cycles ledger.
+    pub cycles_ledger: Principal,
+    /// Cycles minting canister.
+    pub cmc: Principal,
     /// Counter and `whoami`.
     pub app: Principal,
     /// A method for every Candid type.
@@ -95,6 +106,12 @@ pub struct Canisters {
     pub deep_interface: Principal,
     /// Publishes an interface of megabytes.
     pub huge_interface: Principal,
+    /// Answers OQL.
+    pub oql: Principal,
+    /// Answers OQL with what hurts.
+    pub hostile_oql: Principal,
+    /// Says what a call would do (ICRC-21).
+    pub consenting: Principal,
 }
 
 /// Identities of both IIs.
@@ -125,6 +142,8 @@ impl Canisters {
             ii: canister_id(II),
             ii_prod: canister_id(II_PROD),
             ledger: canister_id(LEDGER),
+            cycles_ledger: canister_id(CYCLES_LEDGER),
+            cmc: canister_id(CMC),
             app: app(0),
             types: app(1),
             bare: app(2),
@@ -133,6 +152,9 @@ impl Canisters {
             trap: app(5),
             deep_interface: app(6),
             huge_interface: app(7),
+            oql: app(20),
+            hostile_oql: app(21),
+            consenting: app(22),
         }
     }
 }
@@ -206,12 +228,17 @@ impl Running {
 
 fn install(ids: &Canisters) -> Controlled {
     let ledger = Arc::new(Ledger::default());
+    let management = Arc::new(Management::default());
+    let cycles_ledger = Arc::new(CyclesLedger::new(management.clone()));
+    let cmc = Arc::new(Cmc::new(ids.cmc, ledger.clone(), management.clone()));
     let ii = Arc::new(InternetIdentity::new(ids.ii, II_ANCHORS));
     let ii_prod = Arc::new(InternetIdentity::new(ids.ii_prod, II_PROD_ANCHORS));
-    let canisters: [(Principal, Box<dyn Canister>); 11] = [
+    let canisters: [(Principal, Box<dyn Canister>); 16] = [
         (ids.ii, Box::new(ii.clone())),
         (ids.ii_prod, Box::new(ii_prod.clone())),
         (ids.ledger, Box::new(ledger.clone())),
+        (ids.cycles_ledger, Box::new(cycles_ledger.clone())),
+        (ids.cmc, Box::new(cmc.clone())),
         (ids.app, Box::new(App::default())),
         (ids.types, Box::new(Types::new())),
         (ids.bare, Box::new(Bare)),
@@ -220,8 +247,11 @@ fn install(ids: &Canisters) -> Controlled {
         (ids.trap, Box::new(Trap)),
         (ids.deep_interface, Box::new(DeepInterface)),
         (ids.huge_interface, Box::new(HugeInterface)),
+        (ids.oql, Box::new(Oql)),
+        (ids.hostile_oql, Box::new(HostileOql)),
+        (ids.consenting, Box::new(Consenting)),
     ];
-    let replica = Arc::new(Replica::new(canisters));
+    let replica = Arc::new(Replica::new(canisters, management.clone()));
     let deployment = |canister, double| Deployment {
         canister,
         double,
@@ -229,6 +259,9 @@ fn install(ids: &Canisters) -> Controlled {
     };
     Controlled {
         ledger,
+        management,
+        cycles_ledger,
+        cmc,
         ii: deployment(ids.ii, ii),
         ii_prod: deployment(ids.ii_prod, ii_prod),
         world: Arc::new(WorldState::default()),

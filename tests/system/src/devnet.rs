@@ -59,6 +59,8 @@ pub enum Fault {
     Unreachable,
     /// Every answer takes so many milliseconds.
     SlowMs(u64),
+    /// Update calls are accepted at once and done so many milliseconds later.
+    SlowCall(u64),
     /// None any more.
     None,
 }
@@ -150,6 +152,16 @@ impl Devnet {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
+    pub(crate) async fn look(&self, path: &str) -> Value {
+        let url = format!("{}/control/{path}", self.ready.ic_url);
+        let answer = self.http.get(&url).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        assert!(status.is_success(), "{path}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
     /// Plays Internet Identity's page for the person: opens the link, consents, and gives the address the browser
     /// is sent to, fragment included.
     pub async fn consent(&self, ii: &str, link: &str, consent: &Consent) -> String {
@@ -194,6 +206,7 @@ impl Devnet {
             Fault::Certificate => json!({ "kind": "certificate" }),
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
+            Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),
             Fault::None => json!({ "kind": "none" }),
         };
         self.control("fault", &body).await;

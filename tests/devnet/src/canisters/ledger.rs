@@ -1,5 +1,6 @@
 //! The ICP ledger: ICRC-1 and the account methods that came before it, over one set of balances.
-//! Tokens come into being only by the devnet's control interface.
+//! Tokens come into being only by the devnet's control interface, and end at the cycles minting
+//! canister.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,7 +8,7 @@ use std::{
 };
 
 use candid::{CandidType, Nat, Principal};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha224};
 
@@ -27,6 +28,7 @@ const METHODS: &[(&str, Mode)] = &[
     ("account_identifier", Mode::Query),
     ("transfer", Mode::Update),
     ("transfer_fee", Mode::Query),
+    ("query_blocks", Mode::Query),
     ("symbol", Mode::Query),
     ("name", Mode::Query),
     ("decimals", Mode::Query),
@@ -43,7 +45,7 @@ const METHODS: &[(&str, Mode)] = &[
 ];
 
 /// CRC-32 of the hash, then SHA-224 of owner and subaccount.
-type AccountIdentifier = [u8; 32];
+pub(crate) type AccountIdentifier = [u8; 32];
 
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -53,9 +55,32 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Books {
     balances: BTreeMap<AccountIdentifier, u64>,
-    blocks: u64,
+    /// The blocks; what is no transfer has none.
+    blocks: Vec<Option<Block>>,
     /// Block of each deduplicated transaction, by the hash of caller, method and argument.
     recent: HashMap<[u8; 32], u64>,
+    totals: Totals,
+}
+
+/// A transfer that happened.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) from: AccountIdentifier,
+    pub(crate) to: AccountIdentifier,
+    pub(crate) e8s: u64,
+    pub(crate) memo: u64,
+    /// Nanoseconds since the Unix epoch; 0 when the sender gave none.
+    pub(crate) created_at: u64,
+}
+
+/// What came and went, in e8s: `minted` is `held`, `burned` and `fees` together.
+#[derive(Clone, Copy, Default, Serialize)]
+pub(crate) struct Totals {
+    minted: u64,
+    burned: u64,
+    fees: u64,
+    held: u64,
+    transfers: u64,
 }
 
 #[derive(CandidType, Deserialize)]
@@ -123,6 +148,64 @@ enum MetadataValue {
     Text(String),
 }
 
+#[derive(CandidType, Deserialize)]
+struct BlockRange {
+    start: u64,
+    length: u64,
+}
+
+#[derive(CandidType)]
+struct BlockAnswer {
+    chain_length: u64,
+    certificate: Option<ByteBuf>,
+    blocks: Vec<WireBlock>,
+    first_block_index: u64,
+    archived_blocks: Vec<Archived>,
+}
+
+#[derive(CandidType)]
+struct Archived {
+    start: u64,
+    length: u64,
+    callback: Archive,
+}
+
+#[derive(CandidType)]
+struct ArchivedBlocks {
+    blocks: Vec<WireBlock>,
+}
+
+#[derive(CandidType)]
+struct Unarchived {
+    error: String,
+}
+
+candid::define_function!(Archive : (BlockRange) -> (Result<ArchivedBlocks, Unarchived>) query);
+
+#[derive(CandidType)]
+struct WireBlock {
+    transaction: WireTransaction,
+    timestamp: TimeStamp,
+    parent_hash: Option<ByteBuf>,
+}
+
+#[derive(CandidType)]
+struct WireTransaction {
+    memo: u64,
+    operation: Option<WireOperation>,
+    created_at_time: TimeStamp,
+}
+
+#[derive(CandidType)]
+enum WireOperation {
+    Transfer {
+        from: ByteBuf,
+        to: ByteBuf,
+        amount: Tokens,
+        fee: Tokens,
+    },
+}
+
 /// Why a transfer does not happen, before either interface words it.
 enum Refused {
     BadFee,
@@ -137,6 +220,7 @@ struct Transfer {
     to: AccountIdentifier,
     amount: u64,
     fee: Option<u64>,
+    memo: u64,
     created_at: Option<u64>,
 }
 
@@ -145,10 +229,53 @@ impl Ledger {
     pub(crate) fn mint(&self, owner: Principal, e8s: u64) -> u64 {
         let account = identifier(owner, &[0; 32]);
         let mut books = self.books();
-        books.blocks += 1;
+        books.blocks.push(None);
+        books.totals.minted += e8s;
         let balance = books.balances.entry(account).or_default();
         *balance = balance.saturating_add(e8s);
         *balance
+    }
+
+    /// What stands in a block, if it is a transfer.
+    pub(crate) fn block(&self, index: u64) -> Option<Block> {
+        let index = usize::try_from(index).ok()?;
+        self.books().blocks.get(index).copied().flatten()
+    }
+
+    /// Takes tokens out of the world.
+    pub(crate) fn burn(&self, from: &AccountIdentifier, e8s: u64) {
+        let mut books = self.books();
+        let balance = books.balances.entry(*from).or_default();
+        let burned = e8s.min(*balance);
+        *balance -= burned;
+        books.totals.burned += burned;
+        books.blocks.push(None);
+    }
+
+    /// Gives tokens back without a fee for whoever gets them; the giver pays it. Returns the block.
+    pub(crate) fn give_back(&self, block: &Block) -> u64 {
+        let mut books = self.books();
+        let fee = FEE.min(block.e8s);
+        let balance = books.balances.entry(block.to).or_default();
+        *balance = balance.saturating_sub(block.e8s);
+        *books.balances.entry(block.from).or_default() += block.e8s - fee;
+        books.totals.fees += fee;
+        books.blocks.push(Some(Block {
+            from: block.to,
+            to: block.from,
+            e8s: block.e8s - fee,
+            memo: 0,
+            created_at: 0,
+        }));
+        books.blocks.len() as u64 - 1
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let books = self.books();
+        Totals {
+            held: books.balances.values().sum(),
+            ..books.totals
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -184,8 +311,16 @@ impl Ledger {
             .ok_or(Refused::Insufficient { balance })?;
         books.balances.insert(transfer.from, left);
         *books.balances.entry(transfer.to).or_default() += transfer.amount;
-        let block = books.blocks;
-        books.blocks += 1;
+        books.totals.fees += FEE;
+        books.totals.transfers += 1;
+        let block = books.blocks.len() as u64;
+        books.blocks.push(Some(Block {
+            from: transfer.from,
+            to: transfer.to,
+            e8s: transfer.amount,
+            memo: transfer.memo,
+            created_at: transfer.created_at.unwrap_or(0),
+        }));
         if let Some(fingerprint) = fingerprint {
             books.recent.insert(fingerprint, block);
         }
@@ -199,6 +334,7 @@ impl Ledger {
             to: parse_identifier(&args.to)?,
             amount: args.amount.e8s,
             fee: Some(args.fee.e8s),
+            memo: args.memo,
             created_at: args.created_at_time.map(|t| t.timestamp_nanos),
         };
         reply((self
@@ -218,6 +354,23 @@ impl Ledger {
             }),))
     }
 
+    fn query_blocks(&self, call: &Call<'_>) -> Reply {
+        let (asked,): (BlockRange,) = call.args()?;
+        let books = self.books();
+        let chain_length = books.blocks.len() as u64;
+        let first = asked.start.min(chain_length);
+        let last = first.saturating_add(asked.length).min(chain_length);
+        let blocks = (first..last).map(|index| wire_block(books.blocks[index as usize]));
+        reply((BlockAnswer {
+            chain_length,
+            certificate: None,
+            blocks: blocks.collect(),
+            first_block_index: first,
+            // Nothing is ever moved to an archive.
+            archived_blocks: Vec::new(),
+        },))
+    }
+
     fn icrc1_transfer(&self, call: &Call<'_>) -> Reply {
         let (args,): (Icrc1TransferArgs,) = call.args()?;
         // More than can exist is more than anyone has.
@@ -227,6 +380,7 @@ impl Ledger {
             to: args.to.identifier()?,
             amount: e8s(&args.amount),
             fee: args.fee.as_ref().map(e8s),
+            memo: 0,
             created_at: args.created_at_time,
         };
         reply((self
@@ -292,6 +446,7 @@ impl Canister for Ledger {
                 reply((ByteBuf::from(account.identifier()?),))
             }
             "transfer" => self.legacy_transfer(call),
+            "query_blocks" => self.query_blocks(call),
             "transfer_fee" => reply((Fee {
                 transfer_fee: Tokens { e8s: FEE },
             },)),
@@ -347,7 +502,7 @@ impl Account {
     }
 }
 
-fn subaccount(bytes: Option<&ByteBuf>) -> Result<[u8; 32], Stop> {
+pub(crate) fn subaccount(bytes: Option<&ByteBuf>) -> Result<[u8; 32], Stop> {
     match bytes {
         None => Ok([0; 32]),
         Some(bytes) => bytes
@@ -357,7 +512,7 @@ fn subaccount(bytes: Option<&ByteBuf>) -> Result<[u8; 32], Stop> {
     }
 }
 
-fn identifier(owner: Principal, subaccount: &[u8; 32]) -> AccountIdentifier {
+pub(crate) fn identifier(owner: Principal, subaccount: &[u8; 32]) -> AccountIdentifier {
     let hash = Sha224::new()
         .chain_update(b"\x0Aaccount-id")
         .chain_update(owner.as_slice())
@@ -393,6 +548,24 @@ fn crc32(bytes: &[u8]) -> u32 {
         }
     }
     !crc
+}
+
+fn wire_block(block: Option<Block>) -> WireBlock {
+    let stamp = |timestamp_nanos| TimeStamp { timestamp_nanos };
+    WireBlock {
+        transaction: WireTransaction {
+            memo: block.map_or(0, |block| block.memo),
+            operation: block.map(|block| WireOperation::Transfer {
+                from: ByteBuf::from(block.from),
+                to: ByteBuf::from(block.to),
+                amount: Tokens { e8s: block.e8s },
+                fee: Tokens { e8s: FEE },
+            }),
+            created_at_time: stamp(block.map_or(0, |block| block.created_at)),
+        },
+        timestamp: stamp(block.map_or(0, |block| block.created_at)),
+        parent_hash: None,
+    }
 }
 
 fn fingerprint(call: &Call<'_>) -> [u8; 32] {

@@ -1,5 +1,7 @@
 //! The control interface for tests: JSON under `/control` on the IC port.
 
+mod canisters;
+mod funds;
 mod world;
 
 use std::{fmt::Display, sync::Arc, time::Duration};
@@ -17,8 +19,11 @@ use serde_json::{Value, json};
 use crate::{
     canisters::{
         Mode,
+        cmc::Cmc,
+        cycles_ledger::CyclesLedger,
         ii::wire::{McpConfig, Permissions},
         ledger::Ledger,
+        management::Management,
     },
     consent::{ChainFault, Consent, Deployment},
     replica::{
@@ -33,6 +38,9 @@ use crate::{
 pub(crate) struct Controlled {
     pub(crate) replica: Arc<Replica>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) management: Arc<Management>,
+    pub(crate) cycles_ledger: Arc<CyclesLedger>,
+    pub(crate) cmc: Arc<Cmc>,
     pub(crate) ii: Deployment,
     pub(crate) ii_prod: Deployment,
     pub(crate) world: Arc<WorldState>,
@@ -65,11 +73,13 @@ pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
         .route("/control/trust", post(trust))
         .route("/control/principal", get(principal))
         .route("/control/mint", post(mint))
+        .merge(canisters::routes())
         .route("/control/fault", post(fault))
         .route("/control/time", post(time))
         .route("/control/requests", get(requests))
         .route("/control/requests/counts", get(counts))
         .route("/control/requests/reset", post(reset))
+        .merge(funds::routes())
         .with_state(controlled)
         .merge(world)
 }

@@ -198,7 +198,10 @@ mod tests {
     }
 
     fn network() -> Replica {
-        Replica::new([(signing_canister(), Box::new(Bare) as _)])
+        Replica::new(
+            [(signing_canister(), Box::new(Bare) as _)],
+            Default::default(),
+        )
     }
 
     #[test]

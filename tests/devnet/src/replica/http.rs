@@ -12,20 +12,26 @@ use axum::{
     routing::{get, post},
 };
 use candid::Principal;
-use ic_transport_types::{EnvelopeContent, ReadStateResponse, TransportCallResponse};
+use ic_transport_types::{EnvelopeContent, ReadStateResponse, RejectCode, TransportCallResponse};
 use serde::Serialize;
 use serde_cbor::Value;
 
 use super::{
-    Replica, Submitted,
+    Replica, Submitted, addressed,
     envelope::{self, Checked, Endpoint, Refusal},
     faults::Kind,
+    interference::Action,
+    is_management,
     read_state::{ReadRefused, Scope},
     subnet::{Host, cbor},
 };
+use crate::canisters::management::effective_canister;
 
 /// Largest request body, as at the boundary nodes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+/// Largest update call, envelope included, on an application subnet and on the root subnet.
+const MAX_INGRESS: usize = 2 * 1024 * 1024;
+const MAX_INGRESS_ROOT: usize = 7 * 1024 * 1024 / 2;
 
 pub(crate) fn routes(replica: Arc<Replica>) -> Router {
     Router::new()
@@ -78,7 +84,53 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
     if let Some(delay) = replica.faults.delay(Kind::SlowCall, canister.as_ref()) {
         return Ok(call_later(replica, request, delay));
     }
-    Ok(match replica.submit(host, &request) {
+    match replica.interference.take(&request.content) {
+        None => Ok(submit(&replica, host, &request)),
+        Some(action) => {
+            // A caller that goes away does not stop its call.
+            let call = interfered(replica, host, request, action);
+            let failed = |_| {
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the call failed".to_owned(),
+                )
+            };
+            tokio::spawn(call).await.map_err(failed)
+        }
+    }
+}
+
+async fn interfered(
+    replica: Arc<Replica>,
+    host: Host,
+    request: Checked,
+    action: Action,
+) -> Response {
+    match action {
+        Action::HoldBefore => {
+            replica.interference.hold().await;
+            submit(&replica, host, &request)
+        }
+        Action::HoldAfter => {
+            let answer = submit(&replica, host, &request);
+            replica.interference.hold().await;
+            answer
+        }
+        Action::LoseAnswer => {
+            submit(&replica, host, &request);
+            replica.prune(&request);
+            StatusCode::ACCEPTED.into_response()
+        }
+        Action::Reject => {
+            let text = "the subnet is oversubscribed".to_owned();
+            let reject = super::reject(RejectCode::SysTransient, "IC0204", text);
+            cbor_response(&TransportCallResponse::NonReplicatedRejection(reject))
+        }
+    }
+}
+
+fn submit(replica: &Replica, host: Host, request: &Checked) -> Response {
+    match replica.submit(host, request) {
         Submitted::Certified(certificate) => {
             cbor_response(&TransportCallResponse::Replied { certificate })
         }
@@ -86,7 +138,7 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
             cbor_response(&TransportCallResponse::NonReplicatedRejection(reject))
         }
         Submitted::Pending => StatusCode::ACCEPTED.into_response(),
-    })
+    }
 }
 
 /// Answers 202 at once and runs the call after `delay`.
@@ -128,7 +180,7 @@ async fn subnet_read_state(
     certified(replica.read_state(host, Scope::Subnet, &request))
 }
 
-/// Only the management canister is reached through a subnet, and the devnet has none.
+/// Calls that are routed by a subnet make canisters or ask about the subnet; nobody here may.
 async fn subnet_only_management() -> Response {
     let text = "the management canister is not available on this network";
     (StatusCode::BAD_REQUEST, text).into_response()
@@ -159,18 +211,45 @@ fn open(
         .network
         .host_of(&effective)
         .ok_or_else(canister_not_found)?;
+    check_size(host, endpoint, body)?;
     let request = admit(replica, endpoint, effective, body)?;
-    match &request.content {
-        EnvelopeContent::Call { canister_id, .. } | EnvelopeContent::Query { canister_id, .. }
-            if *canister_id != effective && *canister_id != Principal::management_canister() =>
-        {
-            let text = format!(
-                "Specified CanisterId {canister_id} does not match effective canister id in URL {effective}"
-            );
-            Err((StatusCode::BAD_REQUEST, text))
-        }
-        _ => Ok((host, request)),
+    if endpoint != Endpoint::ReadState {
+        check_route(&request.content, effective)?;
     }
+    Ok((host, request))
+}
+
+/// An update call must fit into a block.
+fn check_size(host: Host, endpoint: Endpoint, body: &[u8]) -> Result<(), Refused> {
+    let most = match host {
+        Host::Root => MAX_INGRESS_ROOT,
+        Host::Application => MAX_INGRESS,
+    };
+    if endpoint != Endpoint::Call || body.len() <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "Request is too large. Message byte size {} is larger than the max allowed {most}.",
+        body.len()
+    );
+    Err((StatusCode::PAYLOAD_TOO_LARGE, text))
+}
+
+/// A call is routed by its canister; one of the management canister by what it is about.
+fn check_route(content: &EnvelopeContent, effective: Principal) -> Result<(), Refused> {
+    let (callee, _, arg) = addressed(content);
+    let about = if is_management(&callee) {
+        effective_canister(arg).unwrap_or(effective)
+    } else {
+        callee
+    };
+    if about == effective {
+        return Ok(());
+    }
+    let text = format!(
+        "Specified CanisterId {about} does not match effective canister id in URL {effective}"
+    );
+    Err((StatusCode::BAD_REQUEST, text))
 }
 
 fn admit(

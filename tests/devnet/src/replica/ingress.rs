@@ -20,6 +20,8 @@ pub(crate) struct Message {
     pub(crate) canister: Principal,
     /// `None` while the call is being processed.
     pub(crate) outcome: Option<Outcome>,
+    /// The call is finished and its outcome was dropped.
+    pub(crate) pruned: bool,
 }
 
 impl Message {
@@ -27,6 +29,7 @@ impl Message {
     pub(crate) fn status(&self) -> StateTree {
         let leaf = |value: &[u8]| StateTree::leaf(value);
         match &self.outcome {
+            _ if self.pruned => StateTree::branch([("status", leaf(b"done"))]),
             None => StateTree::branch([("status", leaf(b"processing"))]),
             Some(Ok(reply)) => {
                 StateTree::branch([("status", leaf(b"replied")), ("reply", leaf(reply))])
@@ -78,9 +81,17 @@ impl History {
                 sender,
                 canister,
                 outcome: None,
+                pruned: false,
             },
         );
         None
+    }
+
+    /// Drops what became of a call.
+    pub(crate) fn prune(&mut self, id: &RequestId) {
+        if let Some(message) = self.messages.get_mut(id.as_slice()) {
+            message.pruned = true;
+        }
     }
 
     pub(crate) fn finish(&mut self, id: &RequestId, outcome: Outcome) -> Option<Message> {

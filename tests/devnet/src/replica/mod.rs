@@ -5,6 +5,7 @@ pub(crate) mod envelope;
 pub(crate) mod faults;
 pub(crate) mod http;
 mod ingress;
+pub(crate) mod interference;
 pub(crate) mod public_key;
 mod read_state;
 pub(crate) mod request_log;
@@ -12,7 +13,10 @@ pub(crate) mod state_tree;
 pub(crate) mod subnet;
 mod verified;
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use candid::Principal;
 use ic_transport_types::{
@@ -24,6 +28,7 @@ use self::{
     envelope::{Checked, Door},
     faults::{Faults, Kind},
     ingress::{History, Message, Outcome},
+    interference::Interference,
     public_key::sha256,
     request_log::RequestLog,
     state_tree::{Path, StateTree},
@@ -31,14 +36,17 @@ use self::{
     verified::Verified,
 };
 use crate::{
-    canisters::{Call, Canister, Mode, Stop},
+    canisters::{Call, Canister, Mode, Stop, management::Management},
     clock::Clock,
 };
 
 pub(crate) struct Replica {
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
+    pub(crate) interference: Interference,
     pub(crate) log: RequestLog,
+    /// The management canister and the canisters made through it.
+    management: Arc<Management>,
     network: Network,
     root_delegations: DelegationCache,
     verified: Verified,
@@ -66,11 +74,16 @@ pub(crate) enum Submitted {
 }
 
 impl Replica {
-    pub(crate) fn new(canisters: impl IntoIterator<Item = (Principal, Box<dyn Canister>)>) -> Self {
+    pub(crate) fn new(
+        canisters: impl IntoIterator<Item = (Principal, Box<dyn Canister>)>,
+        management: Arc<Management>,
+    ) -> Self {
         Self {
             clock: Clock::default(),
             faults: Faults::default(),
+            interference: Interference::default(),
             log: RequestLog::default(),
+            management,
             network: Network::new(),
             root_delegations: DelegationCache::default(),
             verified: Verified::default(),
@@ -103,25 +116,6 @@ impl Replica {
         method: &str,
         arg: &[u8],
     ) -> Outcome {
-        let Some(installed) = self.canisters.get(&canister) else {
-            return Err(not_found(&canister, method));
-        };
-        let runnable = match installed.canister.mode(method) {
-            Some(Mode::Query) => true,
-            Some(Mode::Update) => mode == Mode::Update,
-            None => false,
-        };
-        if !runnable {
-            let kind = match mode {
-                Mode::Query => "query",
-                Mode::Update => "update",
-            };
-            return Err(canister_error(
-                &canister,
-                "IC0536",
-                format!("Canister has no {kind} method '{method}'."),
-            ));
-        }
         // Certificates exist only outside of replicated execution.
         let certify = |data| self.data_certificate(canister, data);
         let call = Call {
@@ -131,6 +125,17 @@ impl Replica {
             now: self.clock.now(),
             certify: (mode == Mode::Query).then_some(&certify as _),
         };
+        let Some(installed) = self.canisters.get(&canister) else {
+            return match mode {
+                Mode::Query if is_management(&canister) => self.management.query(&call),
+                Mode::Update if is_management(&canister) => self.management.update(&call),
+                _ => self
+                    .management
+                    .execute(mode, &canister, &call)
+                    .unwrap_or_else(|| Err(not_found(&canister))),
+            };
+        };
+        check_exported(&canister, installed.canister.mode(method), mode, method)?;
         installed
             .canister
             .execute(&call)
@@ -180,9 +185,12 @@ impl Replica {
     /// Takes an update call into the history: `None` when it is new and must be run, else what
     /// became of it before.
     pub(crate) fn admit(&self, request: &Checked) -> Result<Option<Message>, RejectResponse> {
-        let (canister, method, _) = addressed(&request.content);
-        if !self.canisters.contains_key(&canister) {
-            return Err(not_found(&canister, method));
+        let (canister, method, arg) = addressed(&request.content);
+        if is_management(&canister) {
+            let sender = request.content.sender();
+            self.management.accepts(sender, method, arg)?;
+        } else if !self.canisters.contains_key(&canister) && !self.management.exists(&canister) {
+            return Err(not_found(&canister));
         }
         Ok(crate::lock(&self.history).begin(
             &request.request_id,
@@ -207,11 +215,17 @@ impl Replica {
             Ok(earlier) => earlier,
         };
         match message {
-            Some(message) if message.outcome.is_some() => {
+            Some(message) if message.outcome.is_some() && !message.pruned => {
                 Submitted::Certified(self.certify_status(host, &request.request_id, &message))
             }
             _ => Submitted::Pending,
         }
+    }
+
+    /// Drops what became of a call, as happens to every call in the end: its caller learns only that
+    /// it is done.
+    pub(crate) fn prune(&self, request: &Checked) {
+        crate::lock(&self.history).prune(&request.request_id);
     }
 
     fn certify_status(&self, host: Host, id: &RequestId, message: &Message) -> Vec<u8> {
@@ -245,8 +259,13 @@ impl Replica {
                     Some((of, data)) if of == *id => Some(data),
                     _ => installed.canister.certified_data(),
                 };
-                (id.as_slice(), installed.branch(data))
+                (*id, installed.branch(data))
             });
+        let made = self.management.branches().into_iter();
+        let made = made.filter(|(id, _)| self.network.host_of(id) == Some(host));
+        let canisters = canisters
+            .chain(made)
+            .map(|(id, branch)| (id.as_slice().to_vec(), branch));
         let tree = StateTree::branch(self.network.subnet_branches().into_iter().chain([
             ("canister", StateTree::branch(canisters)),
             ("request_status", StateTree::Branch(statuses)),
@@ -316,7 +335,7 @@ impl Installed {
 }
 
 /// Canister, method and argument of a query or call.
-fn addressed(content: &EnvelopeContent) -> (Principal, &str, &[u8]) {
+pub(crate) fn addressed(content: &EnvelopeContent) -> (Principal, &str, &[u8]) {
     match content {
         EnvelopeContent::Call {
             canister_id,
@@ -334,7 +353,7 @@ fn addressed(content: &EnvelopeContent) -> (Principal, &str, &[u8]) {
     }
 }
 
-fn reject(code: RejectCode, error: &str, message: String) -> RejectResponse {
+pub(crate) fn reject(code: RejectCode, error: &str, message: String) -> RejectResponse {
     RejectResponse {
         reject_code: code,
         reject_message: message,
@@ -342,11 +361,29 @@ fn reject(code: RejectCode, error: &str, message: String) -> RejectResponse {
     }
 }
 
-fn not_found(canister: &Principal, method: &str) -> RejectResponse {
-    if *canister == Principal::management_canister() {
-        let message = format!("Management canister has no method '{method}'");
-        return reject(RejectCode::CanisterError, "IC0536", message);
+fn is_management(canister: &Principal) -> bool {
+    *canister == Principal::management_canister()
+}
+
+/// Refuses to run a method in a way that it is not exported for.
+pub(crate) fn check_exported(
+    canister: &Principal,
+    exported: Option<Mode>,
+    mode: Mode,
+    method: &str,
+) -> Result<(), RejectResponse> {
+    let (runnable, kind) = match mode {
+        Mode::Query => (exported == Some(Mode::Query), "query"),
+        Mode::Update => (exported.is_some(), "update"),
+    };
+    if runnable {
+        return Ok(());
     }
+    let message = format!("Canister has no {kind} method '{method}'.");
+    Err(canister_error(canister, "IC0536", message))
+}
+
+fn not_found(canister: &Principal) -> RejectResponse {
     let message = format!("Canister {canister} not found");
     reject(RejectCode::DestinationInvalid, "IC0301", message)
 }
@@ -359,7 +396,8 @@ fn canister_error(canister: &Principal, error: &str, message: String) -> RejectR
     )
 }
 
-fn stopped(canister: &Principal, stop: Stop) -> RejectResponse {
+/// The rejection of a call that ended without a reply.
+pub(crate) fn stopped(canister: &Principal, stop: Stop) -> RejectResponse {
     match stop {
         Stop::Trap(message) => canister_error(
             canister,

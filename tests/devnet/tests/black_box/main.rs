@@ -10,5 +10,6 @@ mod binary;
 mod control;
 mod envelopes;
 mod internet_identity;
+mod management;
 mod network;
 mod page;

@@ -3,28 +3,37 @@
 #![forbid(unsafe_code)]
 
 mod apps;
+mod attacks;
 mod browser;
 mod candid_input;
 mod cimd;
 mod client_management;
 mod clients;
 mod configuration;
+mod conformance;
 mod connect;
 mod deploy;
 mod discovery;
+mod document_site;
 mod edge;
+mod funding;
 mod grants;
 mod introspection;
 mod isolation;
 mod limits;
 mod main_job;
 mod metadata;
+mod oql;
+mod oracles;
 mod outages;
+mod resources;
 mod round_trips;
+mod sign_ins;
 mod signer_link;
 mod skills;
 mod step_up;
 mod strangers;
+mod surface;
 mod theft;
 mod tokens;
 

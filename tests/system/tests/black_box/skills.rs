@@ -58,7 +58,7 @@ async fn names_that_are_none_are_refused() {
     let stack = Stack::start().await;
     let agent = stack.agent().await;
     let read = async |name: Value| agent.call("get_ic_skill", json!({ "name": name })).await;
-    let error = read("ckbct".into()).await.fails_with("SKILL_UNKNOWN");
+    let error = read("ckbt".into()).await.fails_with("SKILL_UNKNOWN");
     assert!(error.contains("Did you mean ckbtc?"), "{error}");
     for name in [
         "../escape",

@@ -1,0 +1,186 @@
+//! Which intent a request means.
+
+use super::intent::{Asked, Intent, Progress, RequestId};
+use crate::store::Moment;
+
+/// How long the same request without a name of its own is taken for a repetition of a finished one, in seconds.
+pub const REPETITION_SECONDS: u64 = 24 * 3600;
+/// How long what is finished is remembered, in seconds.
+pub const KEPT_SECONDS: u64 = 90 * 24 * 3600;
+/// Records kept of one user; the oldest finished one makes room.
+pub const MOST_KEPT: usize = 200;
+/// Unfinished ones a user may have.
+pub const MOST_UNFINISHED: usize = 20;
+
+/// What a request means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice<'a> {
+    /// A new wish.
+    New,
+    /// One that is not finished: go on with it.
+    GoOn(&'a Intent),
+    /// One that came to nothing and cost nothing: begin it anew.
+    Again(&'a Intent),
+    /// One that is finished: say what came of it.
+    Known(&'a Intent),
+    /// Its name belongs to another wish.
+    NameTaken(&'a Intent),
+    /// The user has too many that are not finished.
+    TooMany,
+}
+
+/// Decides by the user's own intents.
+pub fn choose<'a>(
+    intents: &'a [Intent],
+    asked: &Asked,
+    name: Option<&RequestId>,
+    now: Moment,
+) -> Choice<'a> {
+    let found = match name {
+        Some(name) => {
+            let named = intents
+                .iter()
+                .find(|intent| intent.request_id.as_ref() == Some(name));
+            match named {
+                Some(intent) if intent.asked != *asked => return Choice::NameTaken(intent),
+                named => named,
+            }
+        }
+        None => same_wish(intents, asked, now),
+    };
+    match found {
+        Some(intent) if !intent.progress.is_finished() => Choice::GoOn(intent),
+        Some(intent) if intent.progress == Progress::Refused => Choice::Again(intent),
+        Some(intent) => Choice::Known(intent),
+        None if unfinished(intents).count() >= MOST_UNFINISHED => Choice::TooMany,
+        None => Choice::New,
+    }
+}
+
+/// An unfinished intent for the same, else the latest that is finished and not long ago.
+fn same_wish<'a>(intents: &'a [Intent], asked: &Asked, now: Moment) -> Option<&'a Intent> {
+    let same = || intents.iter().filter(|intent| intent.asked == *asked);
+    same()
+        .find(|intent| !intent.progress.is_finished())
+        .or_else(|| {
+            same()
+                .filter(|intent| now.since(intent.changed_at) < REPETITION_SECONDS)
+                .filter(|intent| intent.progress != Progress::Refused)
+                .max_by_key(|intent| (intent.changed_at, intent.id))
+        })
+        .or_else(|| {
+            same()
+                .filter(|intent| {
+                    intent.progress == Progress::Refused && intent.request_id.is_none()
+                })
+                .max_by_key(|intent| intent.id)
+        })
+}
+
+/// What is not finished.
+pub fn unfinished(intents: &[Intent]) -> impl Iterator<Item = &Intent> {
+    intents
+        .iter()
+        .filter(|intent| !intent.progress.is_finished())
+}
+
+#[cfg(test)]
+mod tests {
+    use ::candid::Principal;
+
+    use super::*;
+    use crate::funding::{
+        amount::Cycles,
+        intent::{Amount, Gained, PayWith, Payment, What},
+    };
+
+    fn wish(cycles: u64) -> Asked {
+        Asked {
+            what: What::TopUp {
+                canister: Principal::from_slice(&[1, 1]),
+            },
+            amount: Amount::Cycles(Cycles::new(cycles).unwrap()),
+            pay_with: PayWith::Cycles,
+        }
+    }
+
+    fn intent(id: i64, name: Option<&str>, progress: Progress) -> Intent {
+        let at = Moment::from_seconds(1_000);
+        Intent {
+            id,
+            request_id: name.and_then(RequestId::parse),
+            payer: Principal::anonymous(),
+            asked: wish(7),
+            payment: Payment::Cycles {
+                amount: Cycles::new(7).unwrap(),
+            },
+            created_at_ns: 0,
+            progress,
+            started_at: at,
+            changed_at: at,
+            revision: 0,
+        }
+    }
+
+    fn done() -> Progress {
+        Progress::Done {
+            block: 1,
+            gained: Gained::Cycles(None),
+        }
+    }
+
+    #[test]
+    fn without_a_name_equal_requests_are_one_wish_for_a_day() {
+        let now = Moment::from_seconds(1_100);
+        let open = [intent(1, None, Progress::NEW)];
+        assert_eq!(choose(&open, &wish(7), None, now), Choice::GoOn(&open[0]));
+        assert_eq!(choose(&open, &wish(8), None, now), Choice::New);
+        let finished = [intent(1, Some("a"), done())];
+        assert_eq!(
+            choose(&finished, &wish(7), None, now),
+            Choice::Known(&finished[0])
+        );
+        let later = now.plus(REPETITION_SECONDS);
+        assert_eq!(choose(&finished, &wish(7), None, later), Choice::New);
+        let refused = [intent(1, None, Progress::Refused)];
+        assert_eq!(
+            choose(&refused, &wish(7), None, later),
+            Choice::Again(&refused[0])
+        );
+        let both = [finished[0].clone(), intent(2, None, Progress::NEW)];
+        assert_eq!(choose(&both, &wish(7), None, now), Choice::GoOn(&both[1]));
+    }
+
+    #[test]
+    fn a_name_stands_for_one_wish_for_as_long_as_it_is_known() {
+        let name = RequestId::parse("a").unwrap();
+        let long_after = Moment::from_seconds(80 * 24 * 3600);
+        let known = [intent(1, Some("a"), done()), intent(2, None, Progress::NEW)];
+        assert_eq!(
+            choose(&known, &wish(7), Some(&name), long_after),
+            Choice::Known(&known[0])
+        );
+        assert_eq!(
+            choose(&known, &wish(8), Some(&name), long_after),
+            Choice::NameTaken(&known[0])
+        );
+        let other = RequestId::parse("b").unwrap();
+        assert_eq!(
+            choose(&known, &wish(7), Some(&other), long_after),
+            Choice::New
+        );
+        assert_eq!(RequestId::parse(""), None);
+        assert_eq!(RequestId::parse("a b"), None);
+        assert_eq!(RequestId::parse(&"x".repeat(101)), None);
+    }
+
+    #[test]
+    fn unfinished_wishes_are_bounded() {
+        let many: Vec<Intent> = (0..MOST_UNFINISHED as i64)
+            .map(|id| intent(id, None, Progress::NEW))
+            .collect();
+        let now = Moment::from_seconds(1_100);
+        assert_eq!(choose(&many, &wish(8), None, now), Choice::TooMany);
+        assert_eq!(choose(&many, &wish(7), None, now), Choice::GoOn(&many[0]));
+    }
+}
