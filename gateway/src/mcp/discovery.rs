@@ -11,8 +11,8 @@ use super::{
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
-    cursor::Cursor,
     failure::Failure,
+    page::{self, Cursor},
 };
 use crate::{
     candid::foreign::one_line,
@@ -305,7 +305,7 @@ fn find_canister<'a>(
         {
             return Err(service_failure("The lists of tokens and SNSes", error));
         }
-        let (page, next) = cursor.page(&found, PAGE);
+        let (page, next) = page::of_list(&format!("find {query}"), &found, cursor, PAGE)?;
         let asked = one_line(query.trim(), MAX_QUERY);
         let mut text = match (found.len(), page.len()) {
             (0, _) => format!(

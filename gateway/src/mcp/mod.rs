@@ -9,7 +9,6 @@ mod caller;
 mod catalog;
 mod completion;
 mod consent_message;
-mod cursor;
 mod discovery;
 mod failure;
 mod funding;

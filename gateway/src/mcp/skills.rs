@@ -8,9 +8,9 @@ use super::{
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
-    cursor::Cursor,
     discovery::{outdated, reads_the_web, service_failure},
     failure::Failure,
+    page::{self, Cursor},
 };
 use crate::{
     candid::foreign::one_line,
@@ -20,8 +20,6 @@ use crate::{
 
 /// Skills of one page.
 const PAGE: usize = 60;
-/// Length of one page of a text, in bytes.
-const PART: usize = 32 << 10;
 /// Longest name, in bytes.
 const MAX_NAME: usize = 256;
 
@@ -105,7 +103,7 @@ fn list_ic_skills<'a>(
             .list()
             .await
             .map_err(|error| failure("", error))?;
-        let (page, next) = cursor.page(&list.value, PAGE);
+        let (page, next) = page::of_list("skills", &list.value, cursor, PAGE)?;
         let mut text =
             "Skills of the registry, in its authors' words. Read one with get_ic_skill.".to_owned();
         let mut category = None;
@@ -169,14 +167,15 @@ fn get_ic_skill<'a>(
             .read(&wanted)
             .await
             .map_err(|error| failure(&wanted, error))?;
-        let (part, next) = cursor.part(&reading.text.value, PART);
+        let page::Page { text: part, next } =
+            page::of_text(&reading.name, &reading.text.value, cursor)?;
         let references: Vec<String> = reading
             .references
             .iter()
             .map(|file| format!("{}/references/{file}", reading.name))
             .collect();
         let mut output = Output::new(
-            part.to_owned(),
+            part.clone(),
             json!({ "name": reading.name, "text": part, "references": references, "next_cursor": next }),
         );
         output.note(format!(

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::{Mcp, Served};
+use super::{Mcp, Served, Tools};
 use crate::{
     body::{self, Response},
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},

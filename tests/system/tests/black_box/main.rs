@@ -2,6 +2,7 @@
 //! interfaces their users have. Every test starts processes of its own on free ports.
 #![forbid(unsafe_code)]
 
+mod apps;
 mod attacks;
 mod browser;
 mod candid_input;
@@ -12,6 +13,7 @@ mod configuration;
 mod conformance;
 mod connect;
 mod deploy;
+mod discovery;
 mod document_site;
 mod edge;
 mod funding;
@@ -28,6 +30,7 @@ mod resources;
 mod round_trips;
 mod sign_ins;
 mod signer_link;
+mod skills;
 mod step_up;
 mod strangers;
 mod surface;
