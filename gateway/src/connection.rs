@@ -68,12 +68,20 @@ impl Authorized {
     }
 }
 
-/// Told when the signer reports that a connection is over, so that its tokens stop working.
+/// Where connections end, so that their tokens stop working.
 pub trait ConnectionEnd: Send + Sync {
-    /// Revokes every credential of the connection.
+    /// The signer reports that a connection is over: revokes every credential of it.
     fn ended<'a>(
         &'a self,
         instance: InstanceName,
         connection: &'a ConnectionId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+    /// The user signs out: revokes every credential of the connection and has the signer destroy its keys. False when
+    /// it could not be done.
+    fn sign_out<'a>(
+        &'a self,
+        instance: InstanceName,
+        connection: &'a ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
 }

@@ -1,8 +1,9 @@
 """The person and their browser, for clients that can only print an address.
 
-usage: browser.py AUTHORIZATION_URL
+usage: browser.py [--deliver] AUTHORIZATION_URL
 Opens the address, agrees on the consent page, consents at Internet Identity (devnet's headless page) and does what
-the script of the callback page does. Prints the address the browser ends at: the client's redirect URI.
+the script of the callback page does. Prints the address the browser ends at: the client's redirect URI. With
+--deliver it opens that address too, for clients that wait for the browser on a port of their own.
 
 Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II, `ii` or `ii_prod`.
 Standard library only, so that clients of every language can share it.
@@ -107,9 +108,13 @@ def internet_identity(link):
 
 
 def main():
+    *options, url = sys.argv[1:]
     browser = Browser()
-    link = browser.consent(sys.argv[1])
-    print(browser.redeem(internet_identity(link)))
+    link = browser.consent(url)
+    answer = browser.redeem(internet_identity(link))
+    print(answer)
+    if "--deliver" in options:
+        browser.open(answer).read()
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use candid::{DecoderConfig, types::value::IDLArgs};
+use candid::{
+    DecoderConfig,
+    types::value::{IDLArgs, IDLValue},
+};
 
 use super::{
     interface::{Interface, Types},
     render, stack,
 };
 
-/// Longest reply text, in bytes.
-pub const MAX_REPLY_TEXT: usize = 100_000;
+/// Longest reply text, in bytes. Many pages; the largest reply a canister can give would be some hundred.
+pub const MAX_REPLY_TEXT: usize = 1 << 20;
 /// Work one reply may cost, in the library's units. A few bytes of `vec null` can otherwise claim gigabytes.
 const QUOTA: usize = 3_000_000;
 /// The library counts values without a Rust type, which all values here are, twice: as they are towards the
@@ -57,10 +60,47 @@ impl Form {
     }
 }
 
+/// What is decoded.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Arguments,
+    Reply,
+}
+
 /// Turns a reply into text. Never fails: what cannot be decoded is shown as it is.
 pub async fn reply(bytes: Vec<u8>, interface: Option<Arc<Interface>>, method: &str) -> Reply {
+    shown(bytes, interface, method, Side::Reply).await
+}
+
+/// Turns encoded arguments into text: what the canister will see.
+pub async fn arguments(bytes: Vec<u8>, interface: Option<Arc<Interface>>, method: &str) -> Reply {
+    shown(bytes, interface, method, Side::Arguments).await
+}
+
+/// Decodes a reply and lets `take` have what it needs of the values, on a stack that holds them. None when the reply
+/// cannot be decoded within the limits.
+pub async fn read<T: Send + 'static>(
+    bytes: Vec<u8>,
+    interface: Option<Arc<Interface>>,
+    method: &str,
+    take: impl FnOnce(&[IDLValue]) -> T + Send + 'static,
+) -> Option<T> {
+    let method = method.to_owned();
+    let work = move || {
+        let (values, _) = decode(&bytes, interface.as_deref(), &method, Side::Reply, QUOTA)?;
+        Some(take(&values.args))
+    };
+    stack::large(work).await.ok().flatten()
+}
+
+async fn shown(
+    bytes: Vec<u8>,
+    interface: Option<Arc<Interface>>,
+    method: &str,
+    side: Side,
+) -> Reply {
     if bytes.len() <= SMALL_REPLY {
-        let small = stack::here(|| decode(&bytes, interface.as_deref(), method, SMALL_QUOTA));
+        let small = stack::here(|| print(&bytes, interface.as_deref(), method, side, SMALL_QUOTA));
         if let Ok(Some(reply)) = small
             && (reply.form == Form::Typed || interface.is_none())
         {
@@ -69,43 +109,59 @@ pub async fn reply(bytes: Vec<u8>, interface: Option<Arc<Interface>>, method: &s
     }
     let raw = raw(&bytes);
     let method = method.to_owned();
-    stack::large(move || decode(&bytes, interface.as_deref(), &method, QUOTA))
+    stack::large(move || print(&bytes, interface.as_deref(), &method, side, QUOTA))
         .await
         .ok()
         .flatten()
         .unwrap_or(raw)
 }
 
-fn decode(
+fn print(
     bytes: &[u8],
     interface: Option<&Interface>,
     method: &str,
+    side: Side,
     quota: usize,
 ) -> Option<Reply> {
-    let mut config = DecoderConfig::new();
-    config
-        .set_decoding_quota(quota * UNTYPED_FACTOR)
-        .set_skipping_quota(quota)
-        .set_max_type_len(MAX_TYPES)
-        .set_full_error_message(false);
-    let typed = interface
-        .and_then(|interface| Some(interface.reply_types(interface.method(method)?)))
-        .and_then(|Types { env, list }| {
-            IDLArgs::from_bytes_with_types_with_config(bytes, &env, &list, &config).ok()
-        });
-    let (args, form) = match typed {
-        Some(args) => (args, Form::Typed),
-        None => (
-            IDLArgs::from_bytes_with_config(bytes, &config).ok()?,
-            Form::Untyped,
-        ),
-    };
+    let (args, form) = decode(bytes, interface, method, side, quota)?;
     let printed = render::print(&args.args, MAX_REPLY_TEXT);
     Some(Reply {
         text: printed.text,
         form,
         cut: printed.cut,
     })
+}
+
+fn decode(
+    bytes: &[u8],
+    interface: Option<&Interface>,
+    method: &str,
+    side: Side,
+    quota: usize,
+) -> Option<(IDLArgs, Form)> {
+    let mut config = DecoderConfig::new();
+    config
+        .set_decoding_quota(quota * UNTYPED_FACTOR)
+        .set_skipping_quota(quota)
+        .set_max_type_len(MAX_TYPES)
+        .set_full_error_message(false);
+    let types = interface.and_then(|interface| {
+        let method = interface.method(method)?;
+        Some(match side {
+            Side::Arguments => interface.argument_types(method),
+            Side::Reply => interface.reply_types(method),
+        })
+    });
+    let typed = types.and_then(|Types { env, list }| {
+        IDLArgs::from_bytes_with_types_with_config(bytes, &env, &list, &config).ok()
+    });
+    match typed {
+        Some(args) => Some((args, Form::Typed)),
+        None => {
+            let args = IDLArgs::from_bytes_with_config(bytes, &config).ok()?;
+            Some((args, Form::Untyped))
+        }
+    }
 }
 
 fn raw(bytes: &[u8]) -> Reply {
@@ -202,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_reply_is_cut_at_the_bound() {
-        let bytes = Encode!(&vec!["some text"; 50_000]).unwrap();
+        let bytes = Encode!(&vec!["some text"; 150_000]).unwrap();
         let reply = reply(bytes, None, "m").await;
         assert!(
             reply.cut

@@ -15,6 +15,8 @@ mod render;
 pub mod stack;
 pub mod weight;
 
+pub(crate) use render::brief;
+
 /// What a parser has to say about an error, without the token it stumbled over: the parser holds strings that are
 /// not valid Unicode.
 fn describe(error: &candid_parser::Error) -> String {

@@ -34,7 +34,7 @@ pub(super) fn print(values: &[IDLValue], limit: usize) -> Printed {
 }
 
 /// Prints one value on one line, cut short after about `limit` bytes.
-pub(super) fn brief(value: &IDLValue, limit: usize) -> String {
+pub(crate) fn brief(value: &IDLValue, limit: usize) -> String {
     let mut page = Page::new(limit);
     if page.flat(value, 0).is_err() {
         page.text.push('…');

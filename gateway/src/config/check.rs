@@ -15,7 +15,10 @@ use super::{
     root_key::{self, RootKey},
     source::{Setting, Source},
 };
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    mcp::Served,
+};
 
 /// Checks every setting, then what they mean together. A setting that is wrong is noted and its default taken
 /// for the rest of the check, so that all mistakes are found in one run.
@@ -104,6 +107,12 @@ impl Checks {
                 icrc: self.optional("IC_ICRC_API", |text, _| web_url(text)),
                 sns: self.optional("IC_SNS_API", |text, _| web_url(text)),
             },
+            tools: self
+                .list("ICGATE_TOOLS", |name| {
+                    name.parse::<Served>().map_err(|error| error.to_string())
+                })
+                .into_iter()
+                .collect(),
             dev,
             public_url,
             root_key: match &root_key {

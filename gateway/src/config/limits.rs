@@ -185,7 +185,7 @@ mod tests {
                 "{key}"
             );
             let mut limits = Limits::default();
-            for good in [least, most] {
+            for good in [most, least] {
                 limits.set(key, &good.to_string()).unwrap();
             }
             assert_ne!(limits, Limits::default(), "{key} is set");

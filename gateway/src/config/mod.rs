@@ -15,7 +15,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 use icgate_proto::Link;
 use url::Url;
 
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    mcp::Served,
+};
 
 pub use self::{limits::Limits, network::Network};
 
@@ -50,6 +53,8 @@ pub struct Config {
     pub clients_file: Option<PathBuf>,
     /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
     pub introspection_clients_file: Option<PathBuf>,
+    /// Which tools are offered.
+    pub tools: Served,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.

@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 29] = [
+pub(super) const NAMES: [&str; 30] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",
@@ -42,6 +42,7 @@ pub(super) const NAMES: [&str; 29] = [
     "ICGATE_SIGNER_KEY",
     "ICGATE_STATE_DIR",
     "ICGATE_DEV",
+    "ICGATE_TOOLS",
     "ICGATE_CONFIG",
 ];
 

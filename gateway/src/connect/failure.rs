@@ -11,26 +11,23 @@ use crate::{
 
 /// Tells the callback page, which tries again when the person says so.
 pub(crate) fn too_often(too_many: TooMany) -> Response {
-    let failure = Failure {
+    let seconds = too_many.seconds();
+    Failure {
         status: StatusCode::TOO_MANY_REQUESTS,
-        ..Failure::later(format!(
-            "Too many requests have come from your network address. Try again in {} seconds.",
-            too_many.seconds()
-        ))
-    };
-    let mut response = failure.into_response();
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(too_many.seconds()));
-    response
+        text: format!(
+            "Too many requests have come from your network address. Try again in {seconds} seconds."
+        ),
+        retry: Some(seconds),
+    }
+    .into_response()
 }
 
 /// What the person reads on the callback page when it does not work.
 pub(super) struct Failure {
     status: StatusCode,
     text: String,
-    /// Whether the same request may work a little later.
-    retry: bool,
+    /// In how many seconds the same request may work.
+    retry: Option<u64>,
 }
 
 impl Failure {
@@ -38,7 +35,7 @@ impl Failure {
         Self {
             status: StatusCode::BAD_REQUEST,
             text: text.into(),
-            retry: false,
+            retry: None,
         }
     }
 
@@ -46,7 +43,7 @@ impl Failure {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
             text: text.into(),
-            retry: true,
+            retry: Some(5),
         }
     }
 
@@ -65,10 +62,16 @@ impl Failure {
 
     pub(super) fn into_response(self) -> Response {
         let mut answer = json!({ "error": self.text });
-        if self.retry {
+        if self.retry.is_some() {
             answer["retry"] = true.into();
         }
-        no_store_json(self.status, &answer)
+        let mut response = no_store_json(self.status, &answer);
+        if let Some(seconds) = self.retry {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

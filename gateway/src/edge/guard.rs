@@ -329,6 +329,7 @@ mod tests {
             "/mcp/.well-known/oauth-protected-resource",
             "/oauth/token",
             "/prod/oauth/register",
+            "/oauth/register/icg_client_x",
             "/oauth/revoke",
             "/token",
             "/register",
@@ -343,6 +344,8 @@ mod tests {
             "/mcpx",
             "/healthz",
             "/oauth/token/x",
+            // For services, which are no scripts in a browser.
+            "/oauth/introspect",
         ] {
             assert_eq!(Reach::of(path), Reach::Own, "{path}");
         }

@@ -96,6 +96,11 @@ impl Refusal {
 
     pub(super) fn response(self) -> Response {
         let mut response = body::json(self.status(), &self.json());
+        if self == Refusal::Overdue {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
         if self == Refusal::Method {
             response.headers_mut().insert(
                 header::ALLOW,

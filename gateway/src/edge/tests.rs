@@ -68,6 +68,7 @@ pub(crate) fn config() -> Config {
         clients_file: None,
         introspection_clients_file: None,
         services: crate::config::Services::default(),
+        tools: crate::mcp::Served::default(),
         dev: false,
     }
 }

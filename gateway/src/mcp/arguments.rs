@@ -58,6 +58,16 @@ impl Arguments {
         self.0.get(name) == Some(&Value::Bool(true))
     }
 
+    /// Whether an argument was given, without taking it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// A text without taking it; what is no text is refused when it is taken.
+    pub(super) fn peek_text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
     /// Refuses what was not taken: a misspelt option must not be ignored.
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self.0.keys().next() {

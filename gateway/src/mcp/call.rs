@@ -1,100 +1,193 @@
-//! `call_canister`: a query or an update, as nobody or as the user.
-
-use std::sync::Arc;
+//! `query_canister`, `update_canister` and `call_canister`: one way to call a method, split by effect so that clients
+//! can let reads through and ask for writes.
 
 use futures_util::future::BoxFuture;
-use icgate_proto::v1::{AccountSelector, GetPrincipalRequest};
 use rmcp::model::{Tool, ToolAnnotations};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
-    account::{account_schema, domain, domain_schema, selector},
+    account::{account_schema, domain_schema},
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
-    failure::{Failure, of_signer},
+    failure::Failure,
+    kept::Kept,
+    oql,
+    order::Order,
+    page::{self, Cursor},
 };
 use crate::{
     candid::{
         decode::{self, Form},
-        encode::{self, EncodeError},
-        foreign::shorten,
-        interface::{Interface, InterfaceError, Mode},
+        encode,
     },
-    connection::{AccessLevel, Authorized},
-    ic::{
-        CanisterId, IcError,
-        interfaces::{Known, Published},
-    },
+    connection::AccessLevel,
     scope::Scope,
 };
 
-/// Longest method name, in bytes.
-const MAX_METHOD: usize = 256;
-
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry {
-        tool: call_canister_tool(),
-        group: Group::Core,
-        scope,
-        run: call_canister,
-    }]
+    vec![
+        Entry {
+            tool: query_canister_tool(),
+            group: Group::Core,
+            scope: |_| Scope::Read,
+            run: query_canister,
+        },
+        Entry {
+            tool: update_canister_tool(),
+            group: Group::Core,
+            scope: |_| Scope::Write,
+            run: update_canister,
+        },
+        Entry {
+            tool: call_canister_tool(),
+            group: Group::Core,
+            scope,
+            run: call_canister,
+        },
+    ]
+}
+
+fn query_canister_tool() -> Tool {
+    let mut input = inputs();
+    input.insert(
+        "oql".to_owned(),
+        json!({
+            "type": ["object", "string"],
+            "description": "Instead of method and args: an OQL query, like {\"start\": \"Order\", \"limit\": 20}; \
+                            see get_oql_schema and oql://usage",
+        }),
+    );
+    let mut output = outputs();
+    output.insert(
+        "columns".to_owned(),
+        json!({ "type": "array", "items": { "type": "string" } }),
+    );
+    output.insert(
+        "rows".to_owned(),
+        json!({ "type": "array", "items": { "type": "array" } }),
+    );
+    Tool::new(
+        "query_canister",
+        "Ask a canister: a query method, or `oql` where the canister has it. Fast, changes nothing. Anonymous, or as \
+         the user with `domain`.",
+        schema(json!({
+            "type": "object",
+            "properties": input,
+            "required": ["canister_id"],
+            "additionalProperties": false,
+        })),
+    )
+    .with_title("Query a canister")
+    .with_raw_output_schema(schema(json!({
+        "type": "object",
+        "properties": output,
+        "required": ["complete", "sender"],
+    })))
+    .with_annotations(
+        ToolAnnotations::with_title("Query a canister")
+            .read_only(true)
+            .destructive(false)
+            .idempotent(true)
+            .open_world(true),
+    )
+}
+
+fn update_canister_tool() -> Tool {
+    Tool::new(
+        "update_canister",
+        "Call an update method of a canister: it takes effect, can move assets and often cannot be undone. Anonymous, \
+         or as the user with `domain`. See preview_call first.",
+        schema(json!({
+            "type": "object",
+            "properties": inputs(),
+            "required": ["canister_id", "method"],
+            "additionalProperties": false,
+        })),
+    )
+    .with_title("Update a canister")
+    .with_raw_output_schema(reply_schema())
+    .with_annotations(changes("Update a canister"))
 }
 
 fn call_canister_tool() -> Tool {
+    let mut input = inputs();
+    input.insert(
+        "is_query".to_owned(),
+        json!({ "type": "boolean", "description": "True for methods marked `query`", "default": false }),
+    );
     Tool::new(
         "call_canister",
-        "Call a method of a canister. Arguments and reply are textual Candid. With is_query=true it asks (fast, \
-         changes nothing); without, it is an update call that can change state and move assets. Anonymous, or as \
-         the user at an app when `domain` is given.",
+        "query_canister (is_query=true) and update_canister (else) in one.",
         schema(json!({
             "type": "object",
-            "properties": {
-                "canister_id": { "type": "string", "description": "Like ryjl3-tyaaa-aaaaa-aaaba-cai" },
-                "method": { "type": "string", "description": "A method of the canister's interface" },
-                "args": {
-                    "type": "string",
-                    "description": "All arguments in one pair of parentheses, like (42, \"text\", record { a = true })",
-                    "default": "()",
-                },
-                "is_query": {
-                    "type": "boolean",
-                    "description": "True for methods that the interface marks `query`",
-                    "default": false,
-                },
-                "domain": domain_schema(" Left out: the call is anonymous."),
-                "account": account_schema(),
-                "candid": {
-                    "type": "string",
-                    "description": "The canister's interface, for canisters that publish none",
-                },
-            },
+            "properties": input,
             "required": ["canister_id", "method"],
             "additionalProperties": false,
         })),
     )
     .with_title("Call a canister")
-    .with_raw_output_schema(schema(json!({
-        "type": "object",
-        "properties": {
-            "reply": { "type": "string", "description": "Textual Candid, or hexadecimal when form is bytes" },
-            "form": {
-                "enum": ["typed", "untyped", "bytes"],
-                "description": "typed: field names are known; untyped: fields are shown by their hashes; \
-                                bytes: the call succeeded and its reply could not be decoded",
-            },
-            "complete": { "type": "boolean", "description": "False when the reply was cut" },
-            "sender": { "type": "string", "description": "The principal the call was made as" },
+    .with_raw_output_schema(reply_schema())
+    .with_annotations(changes("Call a canister"))
+}
+
+/// Arguments of every call.
+fn inputs() -> Map<String, Value> {
+    let mut properties = method_inputs();
+    properties.insert("cursor".to_owned(), page::cursor_schema());
+    properties
+}
+
+/// Arguments that say what is called, by whom.
+pub(super) fn method_inputs() -> Map<String, Value> {
+    object(json!({
+        "canister_id": { "type": "string" },
+        "method": { "type": "string" },
+        "args": {
+            "type": "string",
+            "description": "Textual Candid: all arguments in one pair of parentheses",
+            "default": "()",
         },
+        "domain": domain_schema(" Left out: anonymous."),
+        "account": account_schema(),
+        "candid": { "type": "string", "description": "Interface, if the canister publishes none" },
+    }))
+}
+
+fn outputs() -> Map<String, Value> {
+    object(json!({
+        "reply": { "type": "string", "description": "Textual Candid; hexadecimal when form is bytes" },
+        "form": {
+            "enum": ["typed", "untyped", "bytes"],
+            "description": "untyped: fields are shown by their hashes; bytes: not decodable",
+        },
+        "complete": { "type": "boolean", "description": "False when there is more" },
+        "next_cursor": page::next_schema(),
+        "sender": { "type": "string", "description": "Principal that called" },
+    }))
+}
+
+fn reply_schema() -> std::sync::Arc<rmcp::model::JsonObject> {
+    schema(json!({
+        "type": "object",
+        "properties": outputs(),
         "required": ["reply", "form", "complete", "sender"],
-    })))
-    .with_annotations(
-        ToolAnnotations::with_title("Call a canister")
-            .read_only(false)
-            .destructive(true)
-            .idempotent(false)
-            .open_world(true),
-    )
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+fn changes(title: &str) -> ToolAnnotations {
+    ToolAnnotations::with_title(title)
+        .read_only(false)
+        .destructive(true)
+        .idempotent(false)
+        .open_world(true)
 }
 
 /// A query needs less than an update.
@@ -106,223 +199,108 @@ fn scope(arguments: &Arguments) -> Scope {
     }
 }
 
-fn call_canister<'a>(
+fn query_canister<'a>(
     tools: &'a Tools,
     caller: &'a Caller,
     arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
+    if arguments.has("oql") {
+        return Box::pin(oql::query(tools, caller, arguments));
+    }
+    Box::pin(call(tools, caller, arguments, true))
+}
+
+fn update_canister<'a>(
+    tools: &'a Tools,
+    caller: &'a Caller,
+    arguments: Arguments,
+) -> BoxFuture<'a, Result<Output, Failure>> {
+    Box::pin(call(tools, caller, arguments, false))
+}
+
+fn call_canister<'a>(
+    tools: &'a Tools,
+    caller: &'a Caller,
+    mut arguments: Arguments,
+) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
-        let order = Order::read(arguments, tools.dev)?;
-        if !order.is_query && caller.authorized.access_level < AccessLevel::All {
-            return Err(Failure::read_only());
-        }
-        let interface = order.find_interface(tools, &caller.authorized).await?;
-        order.check_mode(interface.types.as_deref())?;
-        let arg = encode::arguments(&order.args, interface.types.as_ref(), &order.method)
-            .await
-            .map_err(|error| order.not_encoded(&error, interface.types.as_deref()))?;
-        let (bytes, sender) = order
-            .send(tools, &caller.authorized, arg)
-            .await
-            .map_err(|error| order.not_answered(error, interface.types.as_deref()))?;
-        let reply = decode::reply(bytes, interface.types, &order.method).await;
-        Ok(present(reply, sender, interface.note))
+        let is_query = arguments.flag("is_query", false)?;
+        call(tools, caller, arguments, is_query).await
     })
 }
 
-fn present(reply: decode::Reply, sender: String, note: Option<&'static str>) -> Output {
-    let text = match reply.form {
+async fn call(
+    tools: &Tools,
+    caller: &Caller,
+    mut arguments: Arguments,
+    is_query: bool,
+) -> Result<Output, Failure> {
+    let cursor = Cursor::take(&mut arguments)?;
+    let order = Order::read(&mut arguments, is_query, tools.dev)?;
+    arguments.finish()?;
+    let connection = &caller.authorized.connection;
+    if let Some(cursor) = cursor {
+        // The reply that was kept, or nothing: a cursor never calls again.
+        let kept = tools.kept.get(connection, cursor).await?;
+        return present(&kept, Some(cursor));
+    }
+    if !order.is_query && caller.authorized.access_level < AccessLevel::All {
+        return Err(Failure::read_only());
+    }
+    let interface = order.find_interface(tools, &caller.authorized).await?;
+    order.check_mode(interface.types.as_deref())?;
+    let arg = encode::arguments(&order.args, interface.types.as_ref(), &order.method)
+        .await
+        .map_err(|error| order.not_encoded(&error, interface.types.as_deref()))?;
+    caller.doing("waiting for the canister's reply");
+    let (bytes, sender) = order
+        .send(tools, &caller.authorized, arg)
+        .await
+        .map_err(|error| order.not_answered(error, interface.types.as_deref()))?;
+    let reply = decode::reply(bytes, interface.types, &order.method).await;
+    let kept = Kept::new(reply, sender);
+    let mut output = present(&kept, None)?;
+    if kept.is_long() {
+        tools.kept.put(connection, kept).await;
+    }
+    if let Some(note) = interface.note {
+        output.note(note);
+    }
+    Ok(output)
+}
+
+/// One page of a reply.
+fn present(kept: &Kept, cursor: Option<Cursor>) -> Result<Output, Failure> {
+    let page = kept.page(cursor)?;
+    let form = kept.reply.form;
+    let text = match form {
         Form::Bytes => format!(
             "The call succeeded. Its reply is not decodable Candid; its bytes: {}",
-            reply.text
+            page.text
         ),
-        Form::Typed | Form::Untyped => reply.text.clone(),
+        Form::Typed | Form::Untyped => page.text.clone(),
     };
+    let at_end = page.next.is_none();
     let mut output = Output::new(
         text,
         json!({
-            "reply": reply.text,
-            "form": reply.form.as_str(),
-            "complete": !reply.cut,
-            "sender": sender,
+            "reply": page.text,
+            "form": form.as_str(),
+            "complete": at_end && !kept.reply.cut,
+            "next_cursor": page.next,
+            "sender": kept.sender,
         }),
     );
-    if reply.cut {
+    if let Some(next) = &page.next {
+        output.note(format!(
+            "The call succeeded, and its reply goes on. For the next page call this tool with the same arguments and \
+             cursor=\"{next}\": nothing is sent to the canister again. Better: ask for less, if the method allows."
+        ));
+    } else if kept.reply.cut {
         output.note(
-            "The call succeeded, and its reply is longer than what is shown. Narrow it if the method allows: ask for \
-             fewer items, a later start, or a single field.",
+            "The call succeeded, and its reply is longer than what can be shown. Narrow it if the method allows: ask \
+             for fewer items, a later start, or a single field.",
         );
     }
-    if let Some(note) = note {
-        output.note(note);
-    }
-    output
-}
-
-/// What was asked for, understood.
-pub(super) struct Order {
-    pub(super) canister: CanisterId,
-    pub(super) method: String,
-    args: String,
-    pub(super) is_query: bool,
-    /// Whom to act as; none is nobody.
-    pub(super) account: Option<AccountSelector>,
-    candid: Option<String>,
-}
-
-/// The types a call goes by, and what to say about them.
-struct Found {
-    types: Option<Arc<Interface>>,
-    note: Option<&'static str>,
-}
-
-impl Order {
-    fn read(mut arguments: Arguments, dev: bool) -> Result<Self, Failure> {
-        let canister = arguments.canister()?;
-        let method = arguments.text("method")?;
-        if method.len() > MAX_METHOD {
-            return Err(Failure::argument(
-                "method",
-                "is too long for a method's name",
-            ));
-        }
-        let args = arguments
-            .optional_text("args")?
-            .filter(|args| !args.trim().is_empty());
-        let is_query = arguments.flag("is_query", false)?;
-        let account = match domain(&mut arguments, dev)? {
-            Some(domain) => Some(selector(&mut arguments, &domain)?),
-            None if arguments
-                .take("account")
-                .is_some_and(|account| !account.is_null()) =>
-            {
-                return Err(Failure::argument(
-                    "account",
-                    "needs the argument `domain` beside it",
-                ));
-            }
-            None => None,
-        };
-        let candid = arguments
-            .optional_text("candid")?
-            .filter(|candid| !candid.trim().is_empty());
-        arguments.finish()?;
-        Ok(Self {
-            canister,
-            method,
-            args: args.unwrap_or_else(|| "()".to_owned()),
-            is_query,
-            account,
-            candid,
-        })
-    }
-
-    /// The canister's own interface, else the one that was passed. When it has to be fetched first, the user's
-    /// delegation is obtained in the same time.
-    async fn find_interface(
-        &self,
-        tools: &Tools,
-        authorized: &Authorized,
-    ) -> Result<Found, Failure> {
-        let known = match &self.account {
-            Some(account) if !tools.interfaces.has(self.canister) => {
-                self.expect_query(tools);
-                let warm_up = tools.signer.get_principal(GetPrincipalRequest {
-                    connection: Some(authorized.to_wire()),
-                    account: Some(account.clone()),
-                });
-                let (known, warmed) = tokio::join!(tools.interfaces.get(self.canister), warm_up);
-                if let Err(error) = warmed {
-                    return Err(of_signer(error, authorized, &tools.ended).await);
-                }
-                known
-            }
-            _ => {
-                self.expect_query(tools);
-                tools.interfaces.get(self.canister).await
-            }
-        };
-        // Sending arguments of guessed types is worse than trying again in a moment.
-        let known = known.map_err(|error| Failure::ic(&error))?;
-        if let Published::Withheld(text) = &known.published
-            && text.contains("canister_not_found")
-        {
-            return Err(Failure::ic(&IcError::Refused(400, text.clone())));
-        }
-        self.choose(tools, &known).await
-    }
-
-    fn expect_query(&self, tools: &Tools) {
-        if self.is_query {
-            tools.ic.expect_query(self.canister);
-        }
-    }
-
-    async fn choose(&self, tools: &Tools, known: &Known) -> Result<Found, Failure> {
-        let untyped = |note| Found {
-            types: None,
-            note: Some(note),
-        };
-        if let Some(interface) = known.interface() {
-            return Ok(Found {
-                types: Some(Arc::clone(interface)),
-                note: self.candid.is_some().then_some(
-                    "The canister publishes its interface, so the one in `candid` was not used.",
-                ),
-            });
-        }
-        let Some(text) = &self.candid else {
-            return Ok(match known.published {
-                Published::Unusable(..) => {
-                    untyped("The canister's interface cannot be used for types, so none were used.")
-                }
-                _ => untyped("The canister publishes no interface, so no types were used."),
-            });
-        };
-        match tools.passed.get(text).await {
-            Ok(interface) => Ok(Found {
-                types: Some(interface),
-                note: None,
-            }),
-            Err(InterfaceError::Limit(_)) => Ok(untyped(
-                "The interface in `candid` is beyond the limits, so no types were used.",
-            )),
-            Err(error) => Err(Failure::argument(
-                "candid",
-                format!("cannot be used: {}", shorten(&error.to_string(), 300)),
-            )),
-        }
-    }
-
-    /// Refuses what can only fail, before anything is sent.
-    fn check_mode(&self, interface: Option<&Interface>) -> Result<(), Failure> {
-        let Some(method) = interface.and_then(|interface| interface.method(&self.method)) else {
-            return Ok(());
-        };
-        let name = &self.method;
-        match (self.is_query, method.mode) {
-            (true, Mode::Update | Mode::Oneway) => Err(Failure::new(
-                "NOT_A_QUERY",
-                format!(
-                    "`{name}` is an update method: call it with is_query=false. Nothing was sent."
-                ),
-            )),
-            (false, Mode::CompositeQuery) => Err(Failure::new(
-                "NOT_AN_UPDATE",
-                format!(
-                    "`{name}` is a composite query: call it with is_query=true. Nothing was sent."
-                ),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn not_encoded(&self, error: &EncodeError, interface: Option<&Interface>) -> Failure {
-        let mut message = format!("{error} Nothing was sent.");
-        if let Some(hint) = self.unlisted(interface) {
-            message.push(' ');
-            message.push_str(&hint);
-        }
-        Failure::new("BAD_ARGS", message)
-    }
+    Ok(output)
 }

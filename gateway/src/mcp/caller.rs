@@ -1,14 +1,28 @@
 //! Who asks for a tool, and the way back to them while it runs.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use rmcp::{
     RoleServer,
     model::{ProgressNotificationParam, ProgressToken},
     service::{Peer, RequestContext},
 };
+use tokio::time::timeout;
 
 use crate::connection::Authorized;
+
+/// How long a tool may run before the client hears that it does.
+const FIRST_NOTE: Duration = Duration::from_secs(1);
+/// How often it hears so after that.
+const NOTES: Duration = Duration::from_secs(5);
 
 /// One call's caller.
 pub(super) struct Caller {
@@ -21,6 +35,8 @@ struct Progress {
     peer: Peer<RoleServer>,
     token: ProgressToken,
     steps: AtomicU32,
+    /// What is under way, for those who wait.
+    doing: Mutex<&'static str>,
 }
 
 impl Caller {
@@ -32,6 +48,7 @@ impl Caller {
                 peer: context.peer.clone(),
                 token,
                 steps: AtomicU32::new(0),
+                doing: Mutex::new("working"),
             }),
         }
     }
@@ -47,6 +64,38 @@ impl Caller {
         // A client that is gone cancels the call itself.
         if let Err(error) = progress.peer.notify_progress(note).await {
             tracing::debug!(%error, "a client was not told of progress");
+        }
+    }
+
+    /// Names what is under way from now on, in case it takes long enough for the client to hear of it.
+    pub(super) fn doing(&self, step: &'static str) {
+        if let Some(progress) = &self.progress {
+            *progress
+                .doing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = step;
+        }
+    }
+
+    /// Does the work, and tells the client that it goes on when it takes longer than a second.
+    pub(super) async fn keep_informed<T>(&self, work: impl Future<Output = T>) -> T {
+        let Some(progress) = &self.progress else {
+            return work.await;
+        };
+        let begun = Instant::now();
+        let mut work = pin!(work);
+        let mut pause = FIRST_NOTE;
+        loop {
+            if let Ok(outcome) = timeout(pause, work.as_mut()).await {
+                return outcome;
+            }
+            let doing = *progress
+                .doing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let seconds = begun.elapsed().as_secs();
+            self.progress(format!("{doing}, {seconds} s so far")).await;
+            pause = NOTES;
         }
     }
 }

@@ -8,13 +8,15 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure, funding,
-    identity, interface, passed::PassedInterfaces, skills,
+    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure,
+    funding, identity, interface, kept::KeptReplies, oql, passed::PassedInterfaces, preview,
+    recent::Recent, served::Served, session, skills,
 };
 use crate::{
     connection::{AccessLevel, ConnectionEnd},
     discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
+    instance::PublicUrl,
     scope::{Scope, Scopes},
     store::Store,
 };
@@ -25,6 +27,10 @@ pub(super) struct Tools {
     pub(super) interfaces: Interfaces,
     /// Interfaces that callers pass, parsed.
     pub(super) passed: PassedInterfaces,
+    /// Replies that are longer than a page.
+    pub(super) kept: KeptReplies,
+    /// What callers were busy with lately.
+    pub(super) recent: Recent,
     pub(super) signer: SignerClient,
     pub(super) ended: Arc<dyn ConnectionEnd>,
     /// For what tools have to remember.
@@ -35,6 +41,32 @@ pub(super) struct Tools {
     pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
+}
+
+impl Tools {
+    pub(super) fn new(
+        ic: Arc<Ic>,
+        signer: SignerClient,
+        ended: Arc<dyn ConnectionEnd>,
+        store: Store,
+        public_url: &PublicUrl,
+        discovery: Discovery,
+        dev: bool,
+    ) -> Self {
+        Self {
+            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
+            passed: PassedInterfaces::new(),
+            kept: KeptReplies::new(),
+            recent: Recent::new(dev),
+            ic,
+            signer,
+            ended,
+            store,
+            own_origin: public_url.as_str().to_owned(),
+            discovery,
+            dev,
+        }
+    }
 }
 
 /// What a tool found: text to read, the same as data, and remarks.
@@ -77,10 +109,19 @@ pub(super) enum Group {
     Core,
     /// Finding apps and canisters.
     Discovery,
-    /// Texts that teach how to do something.
+    /// How to build for the Internet Computer.
     Skills,
-    /// Paying for canisters.
+    /// The user's own canisters.
+    Management,
+    /// Cycles and ICP.
     Funding,
+}
+
+impl Group {
+    /// Its place in a set.
+    pub(super) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
 /// One tool.
@@ -88,7 +129,6 @@ pub(super) struct Entry {
     /// How it is listed.
     pub(super) tool: Tool,
     /// What it belongs to.
-    #[expect(dead_code, reason = "switching groups off comes next")]
     pub(super) group: Group,
     /// What a call with these arguments needs.
     pub(super) scope: fn(&Arguments) -> Scope,
@@ -105,20 +145,35 @@ pub(super) struct Catalog {
 
 impl Catalog {
     /// The tools in the order they are listed; the first is cheap and changes nothing.
-    pub(super) fn new(tools: Tools) -> Self {
+    pub(super) fn new(tools: Tools, served: Served) -> Self {
         let families = [
             interface::entries(),
             call::entries(),
+            preview::entries(),
+            api_doc::entries(),
+            oql::entries(),
             identity::entries(),
+            session::entries(),
             apps::entries(),
             discovery::entries(),
             skills::entries(),
             funding::entries(),
         ];
+        let entries = families.into_iter().flatten();
         Self {
-            entries: families.into_iter().flatten().collect(),
+            entries: entries.filter(|entry| served.serves(entry)).collect(),
             tools: Arc::new(tools),
         }
+    }
+
+    /// What the tools work with.
+    pub(super) fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// Whether a tool of this name is offered.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.tool.name == name)
     }
 
     /// The definitions, as they are listed.
@@ -147,8 +202,10 @@ impl Catalog {
         let arguments = Arguments::new(arguments);
         let needed = Scopes::from_iter([(entry.scope)(&arguments)]);
         let authorized = &caller.authorized;
+        let touched = self.tools.recent.touched(&arguments);
         let outcome = if authorized.scopes.covers(needed) {
-            (entry.run)(&self.tools, caller, arguments).await
+            let run = (entry.run)(&self.tools, caller, arguments);
+            caller.keep_informed(run).await
         } else if authorized.access_level == AccessLevel::Queries {
             // No scope helps before the user allows more at Internet Identity.
             Err(Failure::read_only())
@@ -156,7 +213,13 @@ impl Catalog {
             Err(Failure::scope(authorized.scopes, needed))
         };
         Some(match outcome {
-            Ok(output) => output.into_result(),
+            Ok(output) => {
+                self.tools
+                    .recent
+                    .note(&authorized.connection, touched)
+                    .await;
+                output.into_result()
+            }
             Err(failure) => {
                 tracing::debug!(tool = name, code = failure.code, connection = %authorized.connection, "a tool call failed");
                 failure.into_result()

@@ -63,7 +63,7 @@ impl Failure {
         Self::new(
             "READ_ONLY",
             "The user let this connection ask questions only, so update calls are not sent. \
-             Use a query method with is_query=true, or ask the user to reconnect this server and to choose \
+             Use query_canister, or ask the user to reconnect this server and to choose \
              \"Actions & questions\" at Internet Identity.",
         )
     }

@@ -12,11 +12,12 @@ use super::{
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
     failure::{Failure, of_signer},
+    page::{self, Cursor},
 };
 use crate::{candid::foreign::one_line, scope::Scope};
 
-/// Accounts listed at most.
-const MAX_ACCOUNTS: usize = 200;
+/// Accounts on a page.
+const ON_PAGE: usize = 100;
 
 pub(super) fn entries() -> Vec<Entry> {
     let entry = |tool, run| Entry {
@@ -63,7 +64,7 @@ fn list_accounts_tool() -> Tool {
          another principal there.",
         schema(json!({
             "type": "object",
-            "properties": { "domain": domain_schema("") },
+            "properties": { "domain": domain_schema(""), "cursor": page::cursor_schema() },
             "required": ["domain"],
             "additionalProperties": false,
         })),
@@ -84,6 +85,7 @@ fn list_accounts_tool() -> Tool {
                     },
                 },
             },
+            "next_cursor": page::next_schema(),
         },
         "required": ["origin", "accounts"],
     })))
@@ -134,6 +136,7 @@ fn list_accounts<'a>(
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
         let domain = required_domain(&mut arguments, tools.dev)?;
+        let cursor = Cursor::take(&mut arguments)?;
         arguments.finish()?;
         let request = ListAccountsRequest {
             connection: Some(caller.authorized.to_wire()),
@@ -143,23 +146,25 @@ fn list_accounts<'a>(
             Ok(answer) => answer,
             Err(error) => return Err(of_signer(error, &caller.authorized, &tools.ended).await),
         };
+        let name = format!("accounts {}", answer.origin);
+        let (listed, next) = page::of_list(&name, &answer.accounts, cursor, ON_PAGE)?;
         let mut text = format!("Accounts of the user at {}:", answer.origin);
         let mut accounts = Vec::new();
-        for account in answer.accounts.iter().take(MAX_ACCOUNTS) {
+        for account in listed {
             let shown = Shown::of(account);
             text.push_str(&shown.line());
             accounts.push(shown.into_json());
         }
-        if answer.accounts.len() > MAX_ACCOUNTS {
-            text.push_str(&format!(
-                "\n… and {} more",
-                answer.accounts.len() - MAX_ACCOUNTS
+        let mut output = Output::new(
+            text,
+            json!({ "origin": answer.origin, "accounts": accounts, "next_cursor": next }),
+        );
+        if let Some(next) = next {
+            output.note(format!(
+                "There are more accounts. For the next page ask again with cursor=\"{next}\"."
             ));
         }
-        Ok(Output::new(
-            text,
-            json!({ "origin": answer.origin, "accounts": accounts }),
-        ))
+        Ok(output)
     })
 }
 

@@ -11,11 +11,19 @@ use super::{
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
     failure::Failure,
+    page::{self, Cursor},
 };
-use crate::{candid::foreign::shorten, ic::interfaces::Published, scope::Scope};
+use crate::{
+    candid::foreign::shorten,
+    ic::{
+        CanisterId,
+        interfaces::{Interfaces, Published},
+    },
+    scope::Scope,
+};
 
-/// Longest interface shown, in characters.
-const MAX_SHOWN: usize = 100_000;
+/// Longest interface shown, all pages together, in characters.
+const MAX_SHOWN: usize = 4 << 20;
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![Entry {
@@ -30,11 +38,12 @@ fn get_candid_tool() -> Tool {
     Tool::new(
         "get_candid",
         "The Candid interface of a canister: its methods with their argument and reply types, as the canister \
-         publishes it (certified metadata). Read it before call_canister.",
+         publishes it (certified metadata). Read it before calling.",
         schema(json!({
             "type": "object",
             "properties": {
                 "canister_id": { "type": "string", "description": "Like ryjl3-tyaaa-aaaaa-aaaba-cai" },
+                "cursor": page::cursor_schema(),
             },
             "required": ["canister_id"],
             "additionalProperties": false,
@@ -47,7 +56,8 @@ fn get_candid_tool() -> Tool {
             "canister_id": { "type": "string" },
             "candid": { "type": "string", "description": "The interface" },
             "certificate_age_seconds": { "type": "integer", "description": "Age of the proof" },
-            "complete": { "type": "boolean", "description": "False when the interface was cut" },
+            "complete": { "type": "boolean", "description": "False when there is more" },
+            "next_cursor": page::next_schema(),
         },
         "required": ["canister_id", "candid", "complete"],
     })))
@@ -67,62 +77,79 @@ fn get_candid<'a>(
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
         let canister = arguments.canister()?;
+        let cursor = Cursor::take(&mut arguments)?;
         arguments.finish()?;
-        let known = tools
-            .interfaces
-            .get(canister)
-            .await
-            .map_err(|error| Failure::ic(&error))?;
-        let (text, problem) = match &known.published {
-            Published::Interface(interface) => (interface.text(), None),
-            Published::Unusable(text, error) => (text, Some(error)),
-            Published::Nothing => {
-                return Err(Failure::new(
-                    "NO_INTERFACE",
-                    "This canister publishes no interface, or there is no such canister. If you know the interface, \
-                     pass it to call_canister in the argument `candid`.",
-                ));
-            }
-            Published::Withheld(refusal) => {
-                return Err(Failure::new(
-                    "NO_INTERFACE",
-                    format!(
-                        "This canister's interface cannot be read ({}). If you know it, pass it to call_canister in the \
-                         argument `candid`.",
-                        shorten(refusal, 200)
-                    ),
-                ));
-            }
-        };
-        let shown = shorten(text, MAX_SHOWN);
-        let complete = text.len() <= MAX_SHOWN || shown.len() >= text.len();
-        let age = known.certified_at.map(|time| {
-            SystemTime::now()
-                .duration_since(time)
-                .unwrap_or_default()
-                .as_secs()
-        });
+        let found = text(&tools.interfaces, canister).await?;
+        let page = page::of_text(&format!("candid {canister}"), &found.text, cursor)?;
         let mut output = Output::new(
-            shown.clone(),
+            page.text.clone(),
             json!({
                 "canister_id": canister.to_string(),
-                "candid": shown,
-                "certificate_age_seconds": age.unwrap_or_default(),
-                "complete": complete,
+                "candid": page.text,
+                "certificate_age_seconds": found.age_seconds,
+                "complete": page.next.is_none(),
+                "next_cursor": page.next,
             }),
         );
-        if let Some(error) = problem {
+        if let Some(problem) = found.problem {
             output.note(format!(
-                "This interface cannot be used for types: {}. call_canister will take the arguments' types from their \
-                 notation, so annotate numbers, as in (42 : nat64).",
-                shorten(&error.to_string(), 300)
+                "This interface cannot be used for types: {problem}. Calls take the arguments' types from their \
+                 notation, so annotate numbers, as in (42 : nat64)."
             ));
         }
-        if !complete {
+        if let Some(next) = page.next {
             output.note(format!(
-                "The interface is longer than {MAX_SHOWN} characters and was cut."
+                "The interface goes on. For the next page ask again with cursor=\"{next}\"."
             ));
         }
         Ok(output)
+    })
+}
+
+/// An interface as it is shown.
+pub(super) struct Shown {
+    pub(super) text: String,
+    /// Why types cannot be taken from it.
+    problem: Option<String>,
+    age_seconds: u64,
+}
+
+/// The text that a canister publishes as its interface.
+pub(super) async fn text(interfaces: &Interfaces, canister: CanisterId) -> Result<Shown, Failure> {
+    let known = interfaces
+        .get(canister)
+        .await
+        .map_err(|error| Failure::ic(&error))?;
+    let (text, problem) = match &known.published {
+        Published::Interface(interface) => (interface.text(), None),
+        Published::Unusable(text, error) => (text, Some(shorten(&error.to_string(), 300))),
+        Published::Nothing => {
+            return Err(Failure::new(
+                "NO_INTERFACE",
+                "This canister publishes no interface, or there is no such canister. If you know the interface, pass \
+                 it to query_canister or update_canister in the argument `candid`.",
+            ));
+        }
+        Published::Withheld(refusal) => {
+            return Err(Failure::new(
+                "NO_INTERFACE",
+                format!(
+                    "This canister's interface cannot be read ({}). If you know it, pass it to query_canister or \
+                     update_canister in the argument `candid`.",
+                    shorten(refusal, 200)
+                ),
+            ));
+        }
+    };
+    let age = known.certified_at.map(|time| {
+        SystemTime::now()
+            .duration_since(time)
+            .unwrap_or_default()
+            .as_secs()
+    });
+    Ok(Shown {
+        text: shorten(text, MAX_SHOWN),
+        problem,
+        age_seconds: age.unwrap_or_default(),
     })
 }

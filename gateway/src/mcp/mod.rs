@@ -1,21 +1,37 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod api_doc;
 mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
+mod completion;
+mod consent_message;
 mod cursor;
 mod discovery;
 mod failure;
 mod funding;
 mod identity;
+mod instructions;
 mod interface;
+mod kept;
 mod listing;
 mod management_identity;
+mod oql;
+mod order;
+mod page;
 mod passed;
+mod preview;
+mod prompts;
+mod recent;
+mod resources;
+mod running;
+mod said;
+mod served;
 mod server;
+mod session;
 mod skills;
 mod step_up;
 mod submit;
@@ -33,10 +49,14 @@ use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 
+pub use self::served::Served;
 use self::{
     catalog::{Catalog, Tools},
+    kept::KeptReplies,
     listing::{Asked, Listing},
     passed::PassedInterfaces,
+    recent::Recent,
+    running::Running,
     server::Server,
     step_up::StepUp,
 };
@@ -66,6 +86,7 @@ pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
     listing: Listing,
     step_up: StepUp,
+    running: Running,
 }
 
 impl Mcp {
@@ -81,7 +102,7 @@ impl Mcp {
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let discovery = Discovery::new(&config.services, config.dev);
-        Ok(Self::over(
+        let tools = Tools::new(
             Arc::new(ic),
             signer,
             ended,
@@ -89,30 +110,14 @@ impl Mcp {
             &config.public_url,
             discovery,
             config.dev,
-        ))
+        );
+        Ok(Self::over(tools, &config.public_url, config.tools))
     }
 
-    fn over(
-        ic: Arc<Ic>,
-        signer: SignerClient,
-        ended: Arc<dyn ConnectionEnd>,
-        store: Store,
-        public_url: &PublicUrl,
-        discovery: Discovery,
-        dev: bool,
-    ) -> Mcp {
-        let catalog = Catalog::new(Tools {
-            interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
-            passed: PassedInterfaces::new(),
-            ic,
-            signer,
-            ended,
-            store,
-            own_origin: public_url.as_str().to_owned(),
-            discovery,
-            dev,
-        });
-        let server = Server::new(catalog.clone());
+    fn over(tools: Tools, public_url: &PublicUrl, served: Served) -> Mcp {
+        let catalog = Catalog::new(tools, served);
+        let running = Running::default();
+        let server = Server::new(catalog.clone(), running.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -123,6 +128,7 @@ impl Mcp {
         Mcp {
             listing: Listing::new(),
             step_up: StepUp::new(catalog, public_url.clone()),
+            running,
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -159,6 +165,9 @@ impl Mcp {
         }
         if let Err(challenge) = self.step_up.check(&authorized, &request) {
             return *challenge;
+        }
+        if let Some(id) = running::cancelled(request.body()) {
+            self.running.cancel(&authorized.connection, id);
         }
         request.extensions_mut().insert(authorized);
         let was_json = transport::is_json(request.headers());

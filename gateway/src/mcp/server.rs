@@ -6,17 +6,19 @@ use http::request::Parts;
 use rmcp::{
     RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestMethod,
-        CompleteRequestParams, CompleteResult, DiscoverResult, ErrorData, Implementation,
-        ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
-        ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult,
-        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig,
-        Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+        DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+        ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
 
-use super::{caller::Caller, catalog::Catalog};
+use super::{
+    caller::Caller, catalog::Catalog, completion, instructions, prompts, resources,
+    running::Running,
+};
 use crate::connection::Authorized;
 
 /// How long clients may keep what does not change while the process runs, in milliseconds.
@@ -28,21 +30,64 @@ pub(super) struct Server {
     catalog: Catalog,
     definitions: Arc<[Tool]>,
     config: Arc<ServerConfig>,
+    running: Running,
 }
 
 impl Server {
-    pub(super) fn new(catalog: Catalog) -> Self {
+    pub(super) fn new(catalog: Catalog, running: Running) -> Self {
         let identity = Implementation::new("icgate", env!("CARGO_PKG_VERSION"))
             .with_title("icgate: the Internet Computer as the user");
-        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_completions()
+            .enable_prompts()
+            .enable_resources()
+            .enable_tools()
+            .build();
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
-            .with_instructions(include_str!("instructions.md"));
+            .with_instructions(instructions::of(&catalog));
         Self {
             definitions: catalog.definitions().into(),
             catalog,
             config: Arc::new(config),
+            running,
         }
+    }
+}
+
+/// Whether the client knows cache hints, which came with 2026-07-28.
+fn knows_hints(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+/// Gives a result its cache hints, for clients that know them. All of it depends on nothing but this process, but a
+/// token was needed to see it, so it is nobody else's.
+macro_rules! hinted {
+    ($result:expr, $context:expr) => {
+        if knows_hints(&$context) {
+            $result
+                .with_ttl_ms(KEEP_MS)
+                .with_cache_scope(CacheScope::Private)
+        } else {
+            $result
+        }
+    };
+}
+
+/// Whose token came with a request.
+fn authorized(context: &RequestContext<RoleServer>) -> Result<&Authorized, ErrorData> {
+    let parts = context.extensions.get::<Parts>();
+    parts
+        .and_then(|parts| parts.extensions.get::<Authorized>())
+        .ok_or_else(|| ErrorData::internal_error("the request was not authorized", None))
+}
+
+/// No list here has a second page.
+fn first_page(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match request.and_then(|request| request.cursor.as_ref()) {
+        None => Ok(()),
+        Some(_) => Err(ErrorData::invalid_params("the cursor is not known", None)),
     }
 }
 
@@ -60,20 +105,12 @@ impl ServerHandler for Server {
 
     async fn list_tools(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        first_page(request.as_ref())?;
         let result = ListToolsResult::with_all_items(self.definitions.to_vec());
-        let knows_hints = context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
-        Ok(if knows_hints {
-            result
-                .with_ttl_ms(KEEP_MS)
-                .with_cache_scope(CacheScope::Private)
-        } else {
-            result
-        })
+        Ok(hinted!(result, context))
     }
 
     async fn call_tool(
@@ -81,16 +118,17 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let parts = context.extensions.get::<Parts>();
-        let authorized = parts
-            .and_then(|parts| parts.extensions.get::<Authorized>())
-            .ok_or_else(|| ErrorData::internal_error("the request was not authorized", None))?;
-        let caller = Caller::new(authorized.clone(), &context);
+        let authorized = authorized(&context)?.clone();
+        let ticket = self.running.begin(&authorized.connection, &context.id);
+        let caller = Caller::new(authorized, &context);
         let call = self.catalog.call(&request.name, &caller, request.arguments);
+        let cancelled = || Err(ErrorData::internal_error("cancelled", None));
         let outcome = tokio::select! {
             outcome = call => outcome,
             // The client is gone; what is under way for it is dropped with this future.
-            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+            () = context.ct.cancelled() => return cancelled(),
+            // The client says that it does not want it any more.
+            () = ticket.cancelled.cancelled() => return cancelled(),
         };
         match outcome {
             Some(result) => Ok(result.into()),
@@ -98,39 +136,58 @@ impl ServerHandler for Server {
         }
     }
 
-    // What is not declared is not answered, not even with an empty list.
-
     async fn complete(
         &self,
-        _: CompleteRequestParams,
-        _: RequestContext<RoleServer>,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+        completion::complete(self.catalog.tools(), authorized(&context)?, request).await
     }
 
     async fn list_prompts(
         &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+        first_page(request.as_ref())?;
+        let result = ListPromptsResult::with_all_items(prompts::listed(&self.catalog));
+        Ok(hinted!(result, context))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        Ok(prompts::get(&self.catalog, request)?.into())
     }
 
     async fn list_resources(
         &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+        first_page(request.as_ref())?;
+        let result = ListResourcesResult::with_all_items(resources::listed());
+        Ok(hinted!(result, context))
     }
 
     async fn list_resource_templates(
         &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<
-            ListResourceTemplatesRequestMethod,
-        >())
+        first_page(request.as_ref())?;
+        let result = ListResourceTemplatesResult::with_all_items(resources::templates());
+        Ok(hinted!(result, context))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let result = resources::read(self.catalog.tools(), &request.uri).await?;
+        Ok(hinted!(result, context).into())
     }
 }

@@ -7,10 +7,10 @@ use icgate_proto::v1::{
 };
 
 use super::{
-    call::Order,
     catalog::Tools,
     failure::{Failure, of_signer},
     identity::principal_text,
+    order::Order,
 };
 use crate::{
     connection::Authorized,

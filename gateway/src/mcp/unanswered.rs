@@ -1,6 +1,6 @@
 //! What an agent is told when a call has no reply.
 
-use super::{call::Order, failure::Failure, submit::NotAnswered};
+use super::{failure::Failure, order::Order, submit::NotAnswered};
 use crate::{
     candid::{foreign::one_line, interface::Interface},
     ic::{IcError, RejectKind},

@@ -50,7 +50,7 @@ use crate::{
     config::Config,
     connection::{Authorized, ConnectionEnd, ConnectionId},
     instance::InstanceName,
-    store::{Moment, Store, StoreError},
+    store::{Moment, Store, StoreError, records::EndReason},
     throttle::Class,
 };
 
@@ -148,6 +148,20 @@ impl Oauth {
     }
 }
 
+impl Oauth {
+    /// Ends a connection; says whether that is done. Runs to its end whatever becomes of the caller.
+    async fn end(&self, instance: InstanceName, connection: ConnectionId, why: EndReason) -> bool {
+        let server = Arc::clone(&self.server);
+        let ending = tokio::spawn(async move { server.end(instance, connection, why).await });
+        match ending.await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => tracing::error!(%error, "an ended connection could not be noted"),
+            Err(error) => tracing::error!(%error, "noting an ended connection failed"),
+        }
+        false
+    }
+}
+
 impl ConnectionEnd for Oauth {
     fn ended<'a>(
         &'a self,
@@ -155,14 +169,16 @@ impl ConnectionEnd for Oauth {
         connection: &'a ConnectionId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let server = Arc::clone(&self.server);
-            let connection = connection.clone();
-            let ending = tokio::spawn(async move { server.end(instance, connection).await });
-            match ending.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "an ended connection could not be noted"),
-                Err(error) => tracing::error!(%error, "noting an ended connection failed"),
-            }
+            self.end(instance, connection.clone(), EndReason::Ended)
+                .await;
         })
+    }
+
+    fn sign_out<'a>(
+        &'a self,
+        instance: InstanceName,
+        connection: &'a ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(self.end(instance, connection.clone(), EndReason::Revoked))
     }
 }

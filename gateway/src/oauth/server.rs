@@ -267,15 +267,13 @@ impl Server {
         &self,
         instance: InstanceName,
         connection: ConnectionId,
+        reason: EndReason,
     ) -> Result<(), StoreError> {
         if !self.store.is_known(instance, &connection).await? {
             return Ok(());
         }
-        self.make(&[Change::EndConnection {
-            connection,
-            reason: EndReason::Ended,
-        }])
-        .await
+        self.make(&[Change::EndConnection { connection, reason }])
+            .await
     }
 
     /// Makes changes in a transaction of their own.

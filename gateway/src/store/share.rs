@@ -179,7 +179,7 @@ mod tests {
         }
 
         async fn sign_ins(&self) -> Vec<String> {
-            self.names("SELECT begun_from || ' ' || created_at % 1000 FROM pending_connects ORDER BY created_at")
+            self.names("SELECT begun_from || ' ' || (created_at % 1000) FROM pending_connects ORDER BY created_at")
                 .await
         }
     }

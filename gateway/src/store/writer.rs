@@ -194,3 +194,177 @@ impl Groups {
 fn gone() -> StoreError {
     StoreError::Sqlite(sqlx::Error::WorkerCrashed)
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct House {
+        writer: Writer,
+        reader: SqliteConnection,
+        _directory: TempDir,
+    }
+
+    impl House {
+        async fn open() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let options = SqliteConnectOptions::new()
+                .filename(directory.path().join("db"))
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal);
+            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+            // A child without parent is noticed by the COMMIT and not before.
+            let schema = "CREATE TABLE names (name TEXT PRIMARY KEY);
+                CREATE TABLE children (
+                    parent TEXT REFERENCES names (name) DEFERRABLE INITIALLY DEFERRED)";
+            sqlx::query(schema).execute(&mut connection).await.unwrap();
+            Self {
+                writer: Writer::new(connection),
+                reader: SqliteConnection::connect_with(&options).await.unwrap(),
+                _directory: directory,
+            }
+        }
+
+        /// What is on disk.
+        async fn names(&mut self) -> Vec<String> {
+            let names = sqlx::query_scalar("SELECT name FROM names ORDER BY rowid");
+            names.fetch_all(&mut self.reader).await.unwrap()
+        }
+
+        /// A transaction that asks now, while another holds the connection: it will be in the same group.
+        async fn asks(&self) -> tokio::task::JoinHandle<Loan> {
+            let before = self.writer.queue.capacity();
+            let writer = self.writer.clone();
+            let asking = tokio::spawn(async move { writer.begin().await.unwrap() });
+            while self.writer.queue.capacity() == before {
+                tokio::task::yield_now().await;
+            }
+            asking
+        }
+    }
+
+    async fn add(loan: &mut Loan, name: &str) -> Result<(), sqlx::Error> {
+        let insert = sqlx::query("INSERT INTO names (name) VALUES (?)").bind(name);
+        insert.execute(&mut **loan).await.map(drop)
+    }
+
+    async fn seen(loan: &mut Loan) -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM names");
+        count.fetch_one(&mut **loan).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_waits_at_the_same_time_is_on_disk_together_and_told_then() {
+        let mut house = House::open().await;
+        let mut first = house.writer.begin().await.unwrap();
+        let second = house.asks().await;
+        add(&mut first, "first").await.unwrap();
+        let first = tokio::spawn(first.commit());
+        let mut second = second.await.unwrap();
+        // The second sees the first, nobody else does, and the first waits for the disk.
+        assert_eq!(seen(&mut second).await, 1);
+        assert!(house.names().await.is_empty());
+        assert!(!first.is_finished());
+        add(&mut second, "second").await.unwrap();
+        second.commit().await.unwrap();
+        first.await.unwrap().unwrap();
+        assert_eq!(house.names().await, ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn alone_nobody_is_waited_for() {
+        let mut house = House::open().await;
+        for name in ["a", "b"] {
+            let mut loan = house.writer.begin().await.unwrap();
+            add(&mut loan, name).await.unwrap();
+            loan.commit().await.unwrap();
+        }
+        assert_eq!(house.names().await, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_or_is_dropped_takes_only_itself_back() {
+        let mut house = House::open().await;
+        let mut first = house.writer.begin().await.unwrap();
+        let (failing, third) = (house.asks().await, house.asks().await);
+        add(&mut first, "first").await.unwrap();
+        let first = tokio::spawn(first.commit());
+        let mut failing = failing.await.unwrap();
+        add(&mut failing, "gone").await.unwrap();
+        assert!(
+            add(&mut failing, "first").await.is_err(),
+            "the name is taken"
+        );
+        let last = house.asks().await;
+        drop(failing);
+        let mut third = third.await.unwrap();
+        assert_eq!(seen(&mut third).await, 1);
+        add(&mut third, "third").await.unwrap();
+        let third = tokio::spawn(third.commit());
+        // The last of a group may be the one that is dropped.
+        let mut last = last.await.unwrap();
+        add(&mut last, "gone as well").await.unwrap();
+        drop(last);
+        first.await.unwrap().unwrap();
+        third.await.unwrap().unwrap();
+        assert_eq!(house.names().await, ["first", "third"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_away_neither_stops_the_others_nor_loses_what_was_given_back() {
+        let mut house = House::open().await;
+        let mut first = house.writer.begin().await.unwrap();
+        let (gone, last) = (house.asks().await, house.asks().await);
+        gone.abort();
+        add(&mut first, "first").await.unwrap();
+        let committing = tokio::spawn(first.commit());
+        let mut last = last.await.unwrap();
+        committing.abort();
+        assert!(committing.await.unwrap_err().is_cancelled());
+        add(&mut last, "last").await.unwrap();
+        last.commit().await.unwrap();
+        assert_eq!(house.names().await, ["first", "last"]);
+    }
+
+    #[tokio::test]
+    async fn a_group_that_cannot_be_committed_never_happened_and_all_are_told() {
+        let mut house = House::open().await;
+        let mut first = house.writer.begin().await.unwrap();
+        let second = house.asks().await;
+        add(&mut first, "first").await.unwrap();
+        let first = tokio::spawn(first.commit());
+        let mut second = second.await.unwrap();
+        let orphan = sqlx::query("INSERT INTO children (parent) VALUES ('nobody')");
+        orphan.execute(&mut *second).await.unwrap();
+        assert!(matches!(second.commit().await, Err(StoreError::Group(_))));
+        assert!(matches!(first.await.unwrap(), Err(StoreError::Group(_))));
+        assert!(house.names().await.is_empty());
+        // The next one finds everything in order.
+        let mut next = house.writer.begin().await.unwrap();
+        add(&mut next, "next").await.unwrap();
+        next.commit().await.unwrap();
+        assert_eq!(house.names().await, ["next"]);
+    }
+
+    #[tokio::test]
+    async fn a_group_has_an_end_also_when_somebody_always_waits() {
+        let mut house = House::open().await;
+        let mut loan = house.writer.begin().await.unwrap();
+        let mut committing = Vec::new();
+        for count in 0..GROUP {
+            let next = house.asks().await;
+            add(&mut loan, &count.to_string()).await.unwrap();
+            committing.push(tokio::spawn(loan.commit()));
+            loan = next.await.unwrap();
+        }
+        // The next one holds the connection, and yet all of the full group are told.
+        for committed in committing {
+            committed.await.unwrap().unwrap();
+        }
+        assert_eq!(house.names().await.len(), GROUP);
+        drop(loan);
+    }
+}

@@ -13,7 +13,7 @@ from mcp import ClientSession
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 
-from person import METADATA, Person, Store
+from person import DOCUMENT, METADATA, Person, Store
 
 
 async def main(url, plan):
@@ -25,6 +25,7 @@ async def main(url, plan):
     auth = OAuthClientProvider(
         server_url=url,
         client_metadata=METADATA,
+        client_metadata_url=DOCUMENT,
         storage=Store(),
         redirect_handler=person.open,
         callback_handler=answer,

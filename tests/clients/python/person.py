@@ -1,11 +1,15 @@
 """What both generations of the Python SDK are given: a client's metadata, a store, and a person with a browser."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from mcp.shared.auth import OAuthClientMetadata
+
+# The address of the client's own metadata document, which stands in for a registration.
+DOCUMENT = os.environ.get("ICGATE_TEST_CLIENT_DOCUMENT")
 
 BROWSER = Path(__file__).parent.parent / "browser.py"
 

@@ -13,6 +13,8 @@ export class Person {
     response_types: ["code"],
     token_endpoint_auth_method: "none",
   };
+  // The address of the client's own metadata document, which stands in for a registration.
+  clientMetadataUrl = process.env.ICGATE_TEST_CLIENT_DOCUMENT;
   // The parameters of the authorization response, once the browser came back.
   answer = new URLSearchParams();
 

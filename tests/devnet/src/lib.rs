@@ -14,8 +14,10 @@ mod network;
 mod replica;
 mod server;
 mod web;
+mod world;
 
 pub use network::{Anchors, Canisters, Description, Devnet, Ports, Running};
+pub use world::World;
 
 /// Locks a mutex whose data a panicking holder cannot have left half-changed in a way that
 /// matters to a test network.

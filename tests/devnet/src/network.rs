@@ -13,17 +13,20 @@ use crate::{
         app::App,
         bare::Bare,
         cmc::Cmc,
+        consenting::Consenting,
         cycles_ledger::CyclesLedger,
         hostile::{Deep, DeepInterface, Huge, HugeInterface, Trap},
         ii::{InternetIdentity, Preset},
         ledger::Ledger,
         management::Management,
+        oql::{HostileOql, Oql},
         types::Types,
     },
     consent::Deployment,
     control::{self, Controlled},
     replica::{self, Replica, faults::Kind, subnet::canister_id},
     server, web,
+    world::{self, World, WorldState},
 };
 
 /// Numbers of the canister ids that mainnet uses too.
@@ -70,6 +73,8 @@ pub struct Description {
     pub canisters: Canisters,
     /// Numbers of the identities that exist.
     pub anchors: Anchors,
+    /// Dashboards, skills and websites around the network.
+    pub world: World,
 }
 
 /// Canister ids of the devnet.
@@ -101,6 +106,12 @@ pub struct Canisters {
     pub deep_interface: Principal,
     /// Publishes an interface of megabytes.
     pub huge_interface: Principal,
+    /// Answers OQL.
+    pub oql: Principal,
+    /// Answers OQL with what hurts.
+    pub hostile_oql: Principal,
+    /// Says what a call would do (ICRC-21).
+    pub consenting: Principal,
 }
 
 /// Identities of both IIs.
@@ -141,6 +152,9 @@ impl Canisters {
             trap: app(5),
             deep_interface: app(6),
             huge_interface: app(7),
+            oql: app(20),
+            hostile_oql: app(21),
+            consenting: app(22),
         }
     }
 }
@@ -162,6 +176,8 @@ impl Devnet {
         let canisters = Canisters::assign();
         let controlled = Arc::new(install(&canisters));
         let replica = controlled.replica.clone();
+        let (stop, stopped) = watch::channel(());
+        let (world, mut servers) = world::start(&canisters, &controlled.world, &stopped).await?;
         let numbers = |presets: &[Preset]| presets.iter().map(|preset| preset.0).collect();
         let description = Description {
             ic_url: url(&ic)?,
@@ -173,17 +189,14 @@ impl Devnet {
                 ii: numbers(II_ANCHORS),
                 ii_prod: numbers(II_PROD_ANCHORS),
             },
+            world,
         };
 
-        let (stop, stopped) = watch::channel(());
         let pages = [(ii, &controlled.ii), (ii_prod, &controlled.ii_prod)];
-        let mut servers: Vec<_> = pages
-            .into_iter()
-            .map(|(listener, deployment)| {
-                let page = web::routes(deployment.clone());
-                tokio::spawn(server::serve(listener, page, |_| true, stopped.clone()))
-            })
-            .collect();
+        servers.extend(pages.into_iter().map(|(listener, deployment)| {
+            let page = web::routes(deployment.clone());
+            tokio::spawn(server::serve(listener, page, |_| true, stopped.clone()))
+        }));
         let routes = replica::http::routes(replica.clone()).merge(control::routes(controlled));
         let admit = move |request: &Request<Incoming>| {
             let path = request.uri().path();
@@ -220,7 +233,7 @@ fn install(ids: &Canisters) -> Controlled {
     let cmc = Arc::new(Cmc::new(ids.cmc, ledger.clone(), management.clone()));
     let ii = Arc::new(InternetIdentity::new(ids.ii, II_ANCHORS));
     let ii_prod = Arc::new(InternetIdentity::new(ids.ii_prod, II_PROD_ANCHORS));
-    let canisters: [(Principal, Box<dyn Canister>); 13] = [
+    let canisters: [(Principal, Box<dyn Canister>); 16] = [
         (ids.ii, Box::new(ii.clone())),
         (ids.ii_prod, Box::new(ii_prod.clone())),
         (ids.ledger, Box::new(ledger.clone())),
@@ -234,6 +247,9 @@ fn install(ids: &Canisters) -> Controlled {
         (ids.trap, Box::new(Trap)),
         (ids.deep_interface, Box::new(DeepInterface)),
         (ids.huge_interface, Box::new(HugeInterface)),
+        (ids.oql, Box::new(Oql)),
+        (ids.hostile_oql, Box::new(HostileOql)),
+        (ids.consenting, Box::new(Consenting)),
     ];
     let replica = Arc::new(Replica::new(canisters, management.clone()));
     let deployment = |canister, double| Deployment {
@@ -248,6 +264,7 @@ fn install(ids: &Canisters) -> Controlled {
         cmc,
         ii: deployment(ids.ii, ii),
         ii_prod: deployment(ids.ii_prod, ii_prod),
+        world: Arc::new(WorldState::default()),
         replica,
     }
 }

@@ -3,7 +3,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Process, Spawn, http_client};
+use crate::{Process, Spawn, http_client, world::World};
 
 /// The local Internet Computer with its two Internet Identity deployments.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ struct Ready {
     ii_url_prod: String,
     root_key: String,
     canisters: std::collections::BTreeMap<String, String>,
+    world: World,
 }
 
 /// What the person decides on Internet Identity's page.
@@ -58,6 +59,8 @@ pub enum Fault {
     Unreachable,
     /// Every answer takes so many milliseconds.
     SlowMs(u64),
+    /// Update calls are accepted at once and done so many milliseconds later.
+    SlowCall(u64),
     /// None any more.
     None,
 }
@@ -134,6 +137,11 @@ impl Devnet {
         &self.process
     }
 
+    /// The dashboards, the registry of skills and the websites around it.
+    pub fn world(&self) -> &World {
+        &self.ready.world
+    }
+
     pub(crate) async fn control(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/control/{path}", self.ready.ic_url);
         let answer = self.http.post(&url).json(body).send().await;
@@ -198,6 +206,7 @@ impl Devnet {
             Fault::Certificate => json!({ "kind": "certificate" }),
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
+            Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),
             Fault::None => json!({ "kind": "none" }),
         };
         self.control("fault", &body).await;

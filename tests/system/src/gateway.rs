@@ -14,31 +14,43 @@ pub struct Gateway {
     url: String,
 }
 
+/// Where a gateway is.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The address clients know.
+    pub(crate) url: String,
+    /// The loopback port it listens on; another one than the address says when something stands in between.
+    pub(crate) port: u16,
+}
+
 impl Gateway {
-    /// Starts a gateway under `dir` that listens on `port` and speaks to the signer and devnet; `settings` are
-    /// further lines of its configuration file.
-    pub async fn start(
+    /// Starts a gateway under `dir` that speaks to the signer and devnet; `settings` are further lines of its
+    /// configuration file.
+    pub(crate) async fn start(
         dir: &Path,
-        port: u16,
+        place: Place,
         devnet: &Devnet,
         signer: &Signer,
         settings: &str,
+        env: &[(&str, &str)],
     ) -> Self {
         fs::create_dir_all(dir.join("state")).expect("the gateway's state directory");
-        let url = format!("http://127.0.0.1:{port}");
         let config = dir.join("gateway.toml");
-        let text = configuration(dir, port, &url, devnet, signer) + settings;
+        let text = configuration(dir, &place, devnet, signer) + settings;
         fs::write(&config, text).expect("gateway.toml");
-        let spawn = Spawn::new("icgate", dir).arg("serve").env(
+        let mut spawn = Spawn::new("icgate", dir).arg("serve").env(
             "ICGATE_CONFIG",
             config.to_str().expect("a temporary path in UTF-8"),
         );
+        for (name, value) in env {
+            spawn = spawn.env(name, *value);
+        }
         let (process, _url) = spawn.start_ready().await;
         Self {
             process: Some(process),
             spawn,
             dir: dir.to_owned(),
-            url,
+            url: place.url,
         }
     }
 
@@ -85,7 +97,8 @@ impl Gateway {
     }
 }
 
-fn configuration(dir: &Path, port: u16, url: &str, devnet: &Devnet, signer: &Signer) -> String {
+fn configuration(dir: &Path, place: &Place, devnet: &Devnet, signer: &Signer) -> String {
+    let Place { url, port } = place;
     format!(
         r#"port = {port}
 public_url = "{url}"
@@ -101,6 +114,10 @@ icgate_signer_cert = "{cert}"
 icgate_signer_key = "{key}"
 icgate_state_dir = "{state}"
 icgate_dev = "1"
+ic_dashboard_api = "{dashboard}"
+ic_icrc_api = "{icrc}"
+ic_sns_api = "{sns}"
+skills_url = "{skills}"
 "#,
         ic_url = devnet.ic_url(),
         root_key = devnet.root_key(),
@@ -113,5 +130,9 @@ icgate_dev = "1"
         cert = signer.link_file("gateway.pem"),
         key = signer.link_file("gateway.key"),
         state = dir.join("state").display(),
+        dashboard = devnet.world().dashboard_url,
+        icrc = devnet.world().icrc_url,
+        sns = devnet.world().sns_url,
+        skills = devnet.world().skills_url,
     )
 }

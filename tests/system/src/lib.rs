@@ -16,9 +16,12 @@ mod mcp;
 mod oauth;
 mod ports;
 mod process;
+mod proxy;
+mod schema;
 mod signer;
 mod stack;
 mod wait;
+mod world;
 
 pub use binaries::{binary, repository};
 pub use browser::{Browser, Page};
@@ -30,9 +33,12 @@ pub use mcp::{Answer, Call, Era, McpClient, ToolResult};
 pub use oauth::{AuthServer, Authorization, Client, REDIRECT_URI, Tokens};
 pub use ports::free_port;
 pub use process::{Process, Spawn};
+pub use proxy::{Passed, Proxy};
+pub use schema::mismatch;
 pub use signer::Signer;
 pub use stack::{Instance, Stack};
 pub use wait::{START_BOUND, until, until_every};
+pub use world::World;
 
 /// A plain HTTP client that follows no redirect, for requests whose status and headers are the point.
 pub fn http_client() -> reqwest::Client {

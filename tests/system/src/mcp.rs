@@ -1,9 +1,13 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
-use crate::http_client;
+use crate::{http_client, schema::mismatch};
 
 /// The revision that introduced the header `MCP-Protocol-Version`.
 const FIRST_WITH_HEADER: &str = "2025-06-18";
@@ -37,6 +41,33 @@ pub struct McpClient {
     token: Option<String>,
     http: reqwest::Client,
     next_id: AtomicU64,
+    /// What the listed tools say of their results, once it was needed.
+    output_schemas: OnceCell<BTreeMap<String, Value>>,
+}
+
+/// A request on its way, whose answer is read as it comes.
+#[derive(Debug)]
+pub struct Begun {
+    /// The request's id.
+    pub id: u64,
+    /// The answer, so far.
+    pub response: reqwest::Response,
+}
+
+impl Begun {
+    /// Reads on until the answer holds this text.
+    ///
+    /// # Panics
+    /// When the answer ends before.
+    pub async fn until(&mut self, text: &str) -> String {
+        let mut read = String::new();
+        while !read.contains(text) {
+            let chunk = self.response.chunk().await.expect("the answer goes on");
+            let chunk = chunk.unwrap_or_else(|| panic!("no {text} in {read}"));
+            read.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        read
+    }
 }
 
 /// One HTTP answer of the MCP endpoint.
@@ -165,6 +196,7 @@ impl McpClient {
             token: token.map(str::to_owned),
             http: http_client(),
             next_id: AtomicU64::new(1),
+            output_schemas: OnceCell::new(),
         }
     }
 
@@ -175,8 +207,31 @@ impl McpClient {
     }
 
     /// Sends one JSON-RPC request and gives the answer, whatever it is.
-    pub async fn request(&self, method: &str, mut params: Value) -> Answer {
+    pub async fn request(&self, method: &str, params: Value) -> Answer {
+        let answer = self.begin(method, params).await.response;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.unwrap_or_default();
+        Answer {
+            status,
+            headers,
+            message: message(&text),
+            text,
+        }
+    }
+
+    /// Sends one JSON-RPC request and waits for no more than the head of its answer.
+    pub async fn begin(&self, method: &str, params: Value) -> Begun {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let response = self.post(method, params, Some(id)).await;
+        Begun { id, response }
+    }
+
+    /// Sends a JSON-RPC notification.
+    pub async fn notify(&self, method: &str, params: Value) -> StatusCode {
+        self.post(method, params, None).await.status()
+    }
+
+    async fn post(&self, method: &str, mut params: Value, id: Option<u64>) -> reqwest::Response {
         let mut request = self
             .http
             .post(&self.url)
@@ -188,27 +243,23 @@ impl McpClient {
             request = request.bearer_auth(token);
         }
         if self.era == Era::Modern {
-            params["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": self.version,
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": { "name": "black-box", "version": "1" },
-            });
+            let meta = &mut params["_meta"];
+            meta["io.modelcontextprotocol/protocolVersion"] = self.version.into();
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            meta["io.modelcontextprotocol/clientInfo"] =
+                json!({ "name": "black-box", "version": "1" });
             request = request.header("Mcp-Method", method);
-            if let Some(name) = params["name"].as_str() {
+            let name = params["name"].as_str().or_else(|| params["uri"].as_str());
+            if let Some(name) = name {
                 request = request.header("Mcp-Name", name);
             }
         }
-        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        let answer = request.json(&body).send().await;
-        let answer = answer.unwrap_or_else(|error| panic!("{method} at {}: {error}", self.url));
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let text = answer.text().await.unwrap_or_default();
-        Answer {
-            status,
-            headers,
-            message: message(&text),
-            text,
+        let mut body = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        if let Some(id) = id {
+            body["id"] = id.into();
         }
+        let answer = request.json(&body).send().await;
+        answer.unwrap_or_else(|error| panic!("{method} at {}: {error}", self.url))
     }
 
     /// How the era opens: `initialize` or `server/discover`; gives the result.
@@ -249,6 +300,7 @@ impl McpClient {
     pub async fn call(&self, tool: &str, arguments: Value) -> ToolResult {
         let answer = self.call_raw(tool, arguments).await;
         let result = answer.result();
+        self.assert_conforms(tool, result).await;
         let blocks = result["content"].as_array().cloned().unwrap_or_default();
         let text: Vec<&str> = blocks
             .iter()
@@ -259,6 +311,31 @@ impl McpClient {
             text: text.join("\n"),
             structured: result["structuredContent"].clone(),
             code: result["_meta"]["icgate/code"].as_str().map(str::to_owned),
+        }
+    }
+
+    /// What a tool found is what its listed schema says.
+    async fn assert_conforms(&self, tool: &str, result: &Value) {
+        if result["isError"] == true {
+            assert!(result["structuredContent"].is_null(), "{tool}: {result}");
+            return;
+        }
+        let schemas = self.output_schemas.get_or_init(|| async {
+            let tools = self.tools().await.into_iter();
+            let schema = |tool: Value| {
+                Some((
+                    tool["name"].as_str()?.to_owned(),
+                    tool["outputSchema"].clone(),
+                ))
+            };
+            tools.filter_map(schema).collect()
+        });
+        let schemas = schemas.await;
+        let schema = schemas
+            .get(tool)
+            .unwrap_or_else(|| panic!("{tool} is not listed"));
+        if let Some(mismatch) = mismatch(schema, &result["structuredContent"]) {
+            panic!("{tool} gives what it does not declare: {mismatch} in {result}");
         }
     }
 

@@ -3,8 +3,8 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 use crate::{
-    AuthServer, Browser, Client, Consent, Devnet, Era, Gateway, McpClient, Signer, Tokens,
-    free_port, signer::SignerSettings,
+    AuthServer, Browser, Client, Consent, Devnet, Era, Gateway, McpClient, Proxy, Signer, Tokens,
+    free_port, gateway::Place, signer::SignerSettings,
 };
 
 /// One of the two instances: a mount path with its own Internet Identity and issuer.
@@ -62,17 +62,36 @@ impl Stack {
 
     /// Starts all three, with these lines at the end of gateway.toml.
     pub async fn start_with(settings: &str) -> Self {
-        let dir = TempDir::with_prefix("icgate-test-").expect("a temporary directory");
         let port = free_port();
-        let origin = format!("http://127.0.0.1:{port}");
+        let place = Place {
+            url: format!("http://127.0.0.1:{port}"),
+            port,
+        };
+        Self::start_at(place, settings, &[]).await
+    }
+
+    /// Starts all three, the gateway behind a proxy whose address it takes for its own, with further environment
+    /// variables.
+    pub async fn start_behind(proxy: &Proxy, env: &[(&str, &str)]) -> Self {
+        let place = Place {
+            url: proxy.url(),
+            port: proxy.gateway_port(),
+        };
+        Self::start_at(place, "", env).await
+    }
+
+    async fn start_at(place: Place, settings: &str, env: &[(&str, &str)]) -> Self {
+        let dir = TempDir::with_prefix("icgate-test-").expect("a temporary directory");
         let part = |name: &str| {
             let path = dir.path().join(name);
             fs::create_dir_all(&path).expect("a directory in the temporary directory");
             path
         };
         let devnet = Devnet::start(&part("devnet")).await;
-        let signer = Signer::start(&part("signer"), &SignerSettings::new(&devnet, &origin)).await;
-        let gateway = Gateway::start(&part("gateway"), port, &devnet, &signer, settings).await;
+        let signer =
+            Signer::start(&part("signer"), &SignerSettings::new(&devnet, &place.url)).await;
+        let gateway =
+            Gateway::start(&part("gateway"), place, &devnet, &signer, settings, env).await;
         Self {
             gateway,
             signer,

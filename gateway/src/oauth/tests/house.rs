@@ -12,7 +12,7 @@ use url::{Url, form_urlencoded::Serializer};
 use super::{instances, signer::Double};
 use crate::{
     body,
-    config::Config,
+    config::{Config, Limits},
     connection::Authorized,
     instance::{Instance, InstanceName, PublicUrl},
     oauth::{Credential, Oauth, OauthError, Prefix},
@@ -130,6 +130,7 @@ impl House {
             instances: instances(ORIGIN),
             state_dir: directory.path().join("state"),
             // Documents of clients lie on loopback here.
+            tools: crate::mcp::Served::default(),
             dev: true,
             ..crate::edge::tests::config()
         };
@@ -175,6 +176,12 @@ impl House {
         self.config.clients_file = Some(path);
         self.oauth = Oauth::open(&self.config, self.signer.client.clone()).await?;
         Ok(())
+    }
+
+    /// The same state directory in a new process with other limits.
+    pub(crate) async fn restart_with_limits(&mut self, limits: Limits) {
+        self.config.limits = limits;
+        self.restart().await;
     }
 
     /// The same state directory in a new process; the signer lives on.

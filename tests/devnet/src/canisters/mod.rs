@@ -3,11 +3,13 @@
 pub(crate) mod app;
 pub(crate) mod bare;
 pub(crate) mod cmc;
+pub(crate) mod consenting;
 pub(crate) mod cycles_ledger;
 pub(crate) mod hostile;
 pub(crate) mod ii;
 pub(crate) mod ledger;
 pub(crate) mod management;
+pub(crate) mod oql;
 pub(crate) mod types;
 
 use candid::{

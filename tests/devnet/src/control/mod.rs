@@ -2,6 +2,7 @@
 
 mod canisters;
 mod funds;
+mod world;
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -30,6 +31,7 @@ use crate::{
         faults::Fault,
         request_log::{Counts, Entry},
     },
+    world::WorldState,
 };
 
 /// What the control interface acts on.
@@ -41,6 +43,7 @@ pub(crate) struct Controlled {
     pub(crate) cmc: Arc<Cmc>,
     pub(crate) ii: Deployment,
     pub(crate) ii_prod: Deployment,
+    pub(crate) world: Arc<WorldState>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -60,6 +63,7 @@ impl Controlled {
 }
 
 pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
+    let world = world::routes(controlled.world.clone());
     Router::new()
         .route("/control/consent", post(consent))
         .route("/control/revoke", post(revoke))
@@ -77,6 +81,7 @@ pub(crate) fn routes(controlled: Arc<Controlled>) -> Router {
         .route("/control/requests/reset", post(reset))
         .merge(funds::routes())
         .with_state(controlled)
+        .merge(world)
 }
 
 type Shared = State<Arc<Controlled>>;

@@ -78,7 +78,7 @@ async fn typescript_v1_on_prod() {
 }
 
 /// Where `tests/run` installs: beside the profile's directory of cargo's target directory.
-fn installed(name: &str) -> PathBuf {
+pub(crate) fn installed(name: &str) -> PathBuf {
     let target = binary("icgate");
     let target = target.ancestors().nth(2).expect("the target directory");
     let path = target.join("clients").join(name);
@@ -94,7 +94,7 @@ fn sources() -> PathBuf {
     repository().join("tests").join("clients")
 }
 
-fn python(environment: &str, script: &str) -> Command {
+pub(crate) fn python(environment: &str, script: &str) -> Command {
     let mut command = Command::new(installed(environment).join("bin").join("python"));
     command.arg(sources().join("python").join(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");

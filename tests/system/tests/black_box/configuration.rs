@@ -30,6 +30,17 @@ fn the_gateway_lists_every_mistake_with_its_line() {
 }
 
 #[test]
+fn an_unknown_group_of_tools_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (code, log) = gateway(dir.path(), "icgate_tools = [\"skills\", \"wallet\"]\n");
+    assert_eq!(code, Some(EX_CONFIG), "{log}");
+    assert!(
+        log.contains("gateway.toml:1") && log.contains("`wallet`"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_wrong_variable_is_named() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (status, log) = Spawn::new("icgate", dir.path())

@@ -1,10 +1,15 @@
 //! How often a stranger may ask, what he may have kept, and that the operator says how much.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use icgate_system::{Browser, Client, Consent, Era, Instance, Stack, http_client};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 const HERE: &str = "203.0.113.9";
@@ -26,28 +31,69 @@ const CLASSES: [&str; 12] = [
     "metadata",
 ];
 
-fn request(stack: &Stack, method: Method, path: &str, from: &str) -> RequestBuilder {
-    http_client()
-        .request(method, format!("{}{path}", stack.gateway.url()))
-        .header("x-forwarded-for", from)
+/// The processes, and strangers who ask from wherever they say.
+struct World {
+    stack: Stack,
+    http: reqwest::Client,
+}
+
+impl World {
+    async fn start(settings: &str) -> Self {
+        Self {
+            stack: Stack::start_with(settings).await,
+            http: http_client(),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, from: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.stack.gateway.url()))
+            .header("x-forwarded-for", from)
+    }
 }
 
 async fn sent(request: RequestBuilder) -> Response {
     request.send().await.expect("an answer")
 }
 
-/// Asks until the answer is 429; gives how often it was not.
-async fn taken(ask: impl Fn() -> RequestBuilder) -> (usize, Response) {
+/// What was taken before the first 429.
+struct Taken {
+    count: usize,
+    time: Duration,
+    refused: Response,
+}
+
+impl Taken {
+    /// Whether it was a minute's worth, and what flowed in on a slow machine.
+    fn assert_is(&self, limit: usize, what: &str) {
+        let flowed = self.time.as_secs_f64() * limit as f64 / 60.0;
+        let most = limit + flowed.floor() as usize;
+        assert!(
+            (limit..=most).contains(&self.count),
+            "{what}: {} instead of {limit} in {:?}",
+            self.count,
+            self.time
+        );
+    }
+}
+
+/// Asks until the answer is 429.
+async fn taken(ask: impl Fn() -> RequestBuilder) -> Taken {
+    let begin = Instant::now();
     for count in 0..200 {
-        let answer = sent(ask()).await;
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-            return (count, answer);
+        let refused = sent(ask()).await;
+        if refused.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Taken {
+                count,
+                time: begin.elapsed(),
+                refused,
+            };
         }
         assert!(
-            answer.status().as_u16() != 500,
+            refused.status().as_u16() != 500,
             "{}: {}",
-            answer.url(),
-            answer.status()
+            refused.url(),
+            refused.status()
         );
     }
     panic!("no limit: {:?}", ask());
@@ -71,7 +117,7 @@ async fn every_endpoint_has_its_limit_for_each_address() {
     for (class, limit) in CLASSES.into_iter().zip(3..) {
         settings += &format!("{class}_per_minute = {limit}\n");
     }
-    let stack = Stack::start_with(&settings).await;
+    let world = World::start(&settings).await;
     let limit = |class: &str| {
         let position = CLASSES.iter().position(|known| *known == class);
         position.expect("a class") + 3
@@ -119,15 +165,16 @@ async fn every_endpoint_has_its_limit_for_each_address() {
     for (number, (method, path, class)) in cases.into_iter().enumerate() {
         let from = format!("198.51.100.{number}");
         let ask = |from: &str| {
-            request(&stack, method.clone(), path, from)
+            world
+                .request(method.clone(), path, from)
                 .header(header::CONTENT_TYPE, form)
                 .bearer_auth("wrong")
                 .body("client_id=x&token=x&grant_type=authorization_code")
         };
-        let (count, refused) = taken(|| ask(&from)).await;
-        assert_eq!(count, limit(class), "{method} {path}");
-        assert!((1..=60).contains(&retry_after(&refused)), "{path}");
-        let body: serde_json::Value = refused.json().await.expect("JSON");
+        let taken = taken(|| ask(&from)).await;
+        taken.assert_is(limit(class), path);
+        assert!((1..=60).contains(&retry_after(&taken.refused)), "{path}");
+        let body: Value = taken.refused.json().await.expect("JSON");
         assert!(
             !body["error"].as_str().unwrap_or_default().is_empty(),
             "{path}: {body}"
@@ -137,46 +184,47 @@ async fn every_endpoint_has_its_limit_for_each_address() {
         assert_ne!(other.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
     }
     // A document is fetched for a client that describes itself: these are so many different ones.
-    let number = std::sync::atomic::AtomicUsize::new(0);
-    let (count, _) = taken(|| {
-        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let number = AtomicUsize::new(0);
+    let fetched = taken(|| {
+        let number = number.fetch_add(1, Ordering::Relaxed);
         // Each from an address of one IPv6 network, which counts as one.
-        request(
-            &stack,
+        world.request(
             Method::GET,
             &format!("/oauth/authorize?client_id=http://127.0.0.1:9/{number}.json"),
             &format!("2001:db8::{number}"),
         )
     })
     .await;
-    assert_eq!(count, limit("authorize").min(limit("document")));
+    fetched.assert_is(limit("authorize"), "one IPv6 network");
 }
 
 #[tokio::test]
 async fn a_document_is_fetched_for_an_address_only_so_often() {
     let settings = format!("{PROXY}[limits]\ndocument_per_minute = 2\n");
-    let stack = Stack::start_with(&settings).await;
-    let number = std::sync::atomic::AtomicUsize::new(0);
-    let (count, refused) = taken(|| {
-        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let world = World::start(&settings).await;
+    let number = AtomicUsize::new(0);
+    let fetched = taken(|| {
+        let number = number.fetch_add(1, Ordering::Relaxed);
         let path = format!("/oauth/authorize?client_id=http://127.0.0.1:9/{number}.json");
-        request(&stack, Method::GET, &path, HERE)
+        world.request(Method::GET, &path, HERE)
     })
     .await;
-    assert_eq!(count, 2);
-    let body: serde_json::Value = refused.json().await.expect("JSON");
+    fetched.assert_is(2, "documents");
+    let body: Value = fetched.refused.json().await.expect("JSON");
     assert_eq!(body["error"], "temporarily_unavailable", "{body}");
 }
 
 #[tokio::test]
 async fn a_person_gets_a_page_and_the_callback_page_something_to_show() {
     let settings = format!("{PROXY}[limits]\nauthorize_per_minute = 1\nredeem_per_minute = 1\n");
-    let stack = Stack::start_with(&settings).await;
-    let (_, page) = taken(|| {
-        request(&stack, Method::GET, "/oauth/authorize", HERE)
+    let world = World::start(&settings).await;
+    let asked = taken(|| {
+        world
+            .request(Method::GET, "/oauth/authorize", HERE)
             .header(header::ACCEPT, "text/html,*/*;q=0.8")
     })
     .await;
+    let page = asked.refused;
     assert!(retry_after(&page) > 0);
     assert_eq!(
         page.headers()[header::CONTENT_TYPE],
@@ -184,8 +232,10 @@ async fn a_person_gets_a_page_and_the_callback_page_something_to_show() {
     );
     let html = page.text().await.expect("a page");
     assert!(html.contains("Too many requests"), "{html}");
-    let (_, told) = taken(|| request(&stack, Method::POST, "/oauth/connect/redeem", HERE)).await;
-    let told: serde_json::Value = told.json().await.expect("JSON");
+    let told = taken(|| world.request(Method::POST, "/oauth/connect/redeem", HERE))
+        .await
+        .refused;
+    let told: Value = told.json().await.expect("JSON");
     assert_eq!(told["retry"], true, "{told}");
     let sentence = told["error"].as_str().unwrap_or_default();
     assert!(sentence.contains("Try again in"), "{sentence}");
@@ -194,31 +244,33 @@ async fn a_person_gets_a_page_and_the_callback_page_something_to_show() {
 #[tokio::test]
 async fn a_client_is_counted_wherever_it_asks_from() {
     let settings = format!("{PROXY}[limits]\nrevoke_per_minute = 2\n");
-    let stack = Stack::start_with(&settings).await;
+    let world = World::start(&settings).await;
+    let stack = &world.stack;
     let server = stack.auth_server(Instance::Beta);
     let (busy, quiet) = (
         Client::register(server.clone()).await,
         Client::register(server).await,
     );
-    let number = std::sync::atomic::AtomicUsize::new(0);
+    let number = AtomicUsize::new(0);
     let ask = |client: &Client| {
-        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        request(
-            &stack,
-            Method::POST,
-            "/oauth/revoke",
-            &format!("198.51.100.{number}"),
-        )
-        .form(&[("token", "x"), ("client_id", &client.client_id)])
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        world
+            .request(
+                Method::POST,
+                "/oauth/revoke",
+                &format!("198.51.100.{number}"),
+            )
+            .form(&[("token", "x"), ("client_id", &client.client_id)])
     };
-    let (count, _) = taken(|| ask(&busy)).await;
-    assert_eq!(count, 8, "four times as often as one address");
+    let asked = taken(|| ask(&busy)).await;
+    asked.assert_is(8, "four times as often as one address");
     assert_eq!(sent(ask(&quiet)).await.status(), StatusCode::OK);
     // An id that anybody knows is not counted: anybody could use it up.
     for _ in 0..20 {
-        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = number.fetch_add(1, Ordering::Relaxed);
         let from = format!("198.51.100.{number}");
-        let famous = request(&stack, Method::POST, "/oauth/revoke", &from)
+        let famous = world
+            .request(Method::POST, "/oauth/revoke", &from)
             .form(&[("token", "x"), ("client_id", "https://claude.ai/oauth/x")]);
         assert_ne!(sent(famous).await.status(), StatusCode::TOO_MANY_REQUESTS);
     }
@@ -227,15 +279,20 @@ async fn a_client_is_counted_wherever_it_asks_from() {
 #[tokio::test]
 async fn who_is_signed_in_does_not_suffer_from_a_neighbour() {
     let settings = format!("{PROXY}[limits]\nbearer_per_minute = 5\ntoken_per_minute = 5\n");
-    let stack = Stack::start_with(&settings).await;
+    let world = World::start(&settings).await;
+    let stack = &world.stack;
     let (client, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
-    let (count, refused) =
-        taken(|| request(&stack, Method::POST, "/mcp", HERE).bearer_auth("icg_at_guess")).await;
-    assert_eq!(count, 5);
-    assert!(retry_after(&refused) > 0);
+    let guessed = taken(|| {
+        world
+            .request(Method::POST, "/mcp", HERE)
+            .bearer_auth("icg_at_guess")
+    })
+    .await;
+    guessed.assert_is(5, "guesses");
     // The same address, the same moment: a good token is let through, the first time and the next.
     for id in 0..20 {
-        let list = request(&stack, Method::POST, "/mcp", HERE)
+        let list = world
+            .request(Method::POST, "/mcp", HERE)
             .bearer_auth(&tokens.access_token)
             .header(header::ACCEPT, "application/json, text/event-stream")
             .json(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list" }));
@@ -250,14 +307,23 @@ async fn who_is_signed_in_does_not_suffer_from_a_neighbour() {
             ("refresh_token", next.refresh_token.as_str()),
             ("client_id", client.client_id.as_str()),
         ];
-        let answer = sent(request(&stack, Method::POST, "/oauth/token", HERE).form(&form)).await;
+        let answer = sent(
+            world
+                .request(Method::POST, "/oauth/token", HERE)
+                .form(&form),
+        )
+        .await;
         assert_eq!(answer.status(), StatusCode::OK);
         next = answer.json().await.expect("tokens");
     }
     let wrong = [("grant_type", "refresh_token"), ("client_id", "x")];
-    let (count, _) =
-        taken(|| request(&stack, Method::POST, "/oauth/token", HERE).form(&wrong)).await;
-    assert_eq!(count, 5);
+    let failed = taken(|| {
+        world
+            .request(Method::POST, "/oauth/token", HERE)
+            .form(&wrong)
+    })
+    .await;
+    failed.assert_is(5, "failed token requests");
 }
 
 #[tokio::test]
@@ -267,7 +333,8 @@ async fn a_person_on_this_machine_never_notices() {
         settings += &format!("{class}_per_minute = 1\n");
     }
     settings += "clients_per_address = 1\nsign_ins_per_address = 1\n";
-    let stack = Stack::start_with(&settings).await;
+    let world = World::start(&settings).await;
+    let stack = &world.stack;
     let mut browsers = Vec::new();
     for _ in 0..5 {
         let client = Client::register(stack.auth_server(Instance::Beta)).await;
@@ -294,7 +361,8 @@ async fn sign_ins_of_a_flood_push_out_each_other() {
     let settings = format!(
         "{PROXY}[limits]\nsign_ins = 16\nsign_ins_per_address = 5\nconsent_per_minute = 1000\n"
     );
-    let stack = Stack::start_with(&settings).await;
+    let world = World::start(&settings).await;
+    let stack = &world.stack;
     let client = Client::register(stack.auth_server(Instance::Beta)).await;
     let mut honest = Browser::at(ELSEWHERE);
     let link = client.consent_page(&mut honest).await;
@@ -320,15 +388,18 @@ async fn registrations_of_a_flood_push_out_each_other_and_fill_no_disk() {
     let settings = format!(
         "{PROXY}[limits]\nclients = 200\nclients_per_address = 50\nregister_per_minute = 10000\n"
     );
-    let stack = Stack::start_with(&settings).await;
+    let world = World::start(&settings).await;
+    let stack = &world.stack;
     let mine = Client::register(stack.auth_server(Instance::Beta)).await;
     let register = async |from: &str, redirect_uri: String| {
         let body = json!({ "redirect_uris": [redirect_uri] });
-        let asked = request(&stack, Method::POST, "/oauth/register", from).json(&body);
+        let asked = world
+            .request(Method::POST, "/oauth/register", from)
+            .json(&body);
         sent(asked).await
     };
     let quiet = register(ELSEWHERE, "http://127.0.0.1/cb".to_owned()).await;
-    let quiet: serde_json::Value = quiet.json().await.expect("JSON");
+    let quiet: Value = quiet.json().await.expect("JSON");
     // One uri may be as long as that; two together are not kept.
     let long = format!("http://127.0.0.1/{}", "x".repeat(2_000));
     for number in 0..400 {
@@ -337,9 +408,14 @@ async fn registrations_of_a_flood_push_out_each_other_and_fill_no_disk() {
         assert_eq!(answer.status(), StatusCode::CREATED);
     }
     let three = json!({ "redirect_uris": [long, format!("{long}y"), format!("{long}z")] });
-    let refused = sent(request(&stack, Method::POST, "/oauth/register", HERE).json(&three)).await;
+    let refused = sent(
+        world
+            .request(Method::POST, "/oauth/register", HERE)
+            .json(&three),
+    )
+    .await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-    let refused: serde_json::Value = refused.json().await.expect("JSON");
+    let refused: Value = refused.json().await.expect("JSON");
     assert_eq!(refused["error"], "invalid_redirect_uri", "{refused}");
 
     for client_id in [&mine.client_id, quiet["client_id"].as_str().expect("an id")] {
@@ -370,9 +446,62 @@ fn size(directory: &Path) -> u64 {
 }
 
 #[tokio::test]
+async fn strangers_from_everywhere_do_not_fill_the_memory() {
+    let world = World::start(PROXY).await;
+    let ask = async |network: usize| {
+        let from = format!("2001:db8:{:x}:{:x}::1", network >> 16, network & 0xffff);
+        let asked = world.request(Method::POST, "/oauth/token", &from);
+        let answer = sent(asked.body("x")).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    };
+    // What the first requests set up is not what is measured.
+    for network in 0..200 {
+        ask(network).await;
+    }
+    let before = resident(&world.stack);
+    for network in 200..5_200 {
+        ask(network).await;
+    }
+    let grown = resident(&world.stack).saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB for 5000 addresses");
+}
+
+/// KiB that the gateway has in memory.
+fn resident(stack: &Stack) -> u64 {
+    let path = format!("/proc/{}/status", stack.gateway.process().pid());
+    let status = fs::read_to_string(path).expect("a running process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.expect("its size").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_full_server_says_on_a_page_when_to_come_back() {
+    let world = World::start("[limits]\nsigned_in = 1\n").await;
+    let stack = &world.stack;
+    stack.sign_in(Instance::Beta, &Consent::default()).await;
+    let next = Client::register(stack.auth_server(Instance::Beta)).await;
+    let mut browser = Browser::new();
+    let page = browser.get(&next.authorization().url).await;
+    let full = browser.submit(&page).await;
+    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(full.headers[header::RETRY_AFTER], "5");
+    assert_eq!(
+        full.headers[header::CONTENT_TYPE],
+        "text/html; charset=utf-8"
+    );
+    assert!(
+        full.body.contains("as many connections as it takes"),
+        "{}",
+        full.body
+    );
+}
+
+#[tokio::test]
 async fn own_lives_take_effect() {
     let settings = "[limits]\naccess_token_seconds = 90\nclient_bytes = 256\n";
-    let stack = Stack::start_with(settings).await;
+    let world = World::start(settings).await;
+    let stack = &world.stack;
     let (_, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
     assert!(
         (80..=90).contains(&tokens.expires_in),
@@ -381,6 +510,8 @@ async fn own_lives_take_effect() {
     );
     let long = format!("http://127.0.0.1/{}", "x".repeat(300));
     let body = json!({ "redirect_uris": [long] });
-    let asked = request(&stack, Method::POST, "/oauth/register", HERE).json(&body);
+    let asked = world
+        .request(Method::POST, "/oauth/register", HERE)
+        .json(&body);
     assert_eq!(sent(asked).await.status(), StatusCode::BAD_REQUEST);
 }

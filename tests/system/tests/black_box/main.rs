@@ -2,14 +2,17 @@
 //! interfaces their users have. Every test starts processes of its own on free ports.
 #![forbid(unsafe_code)]
 
+mod attacks;
 mod browser;
 mod candid_input;
 mod cimd;
 mod client_management;
 mod clients;
 mod configuration;
+mod conformance;
 mod connect;
 mod deploy;
+mod document_site;
 mod edge;
 mod funding;
 mod grants;
@@ -18,11 +21,16 @@ mod isolation;
 mod limits;
 mod main_job;
 mod metadata;
+mod oql;
+mod oracles;
 mod outages;
+mod resources;
 mod round_trips;
+mod sign_ins;
 mod signer_link;
 mod step_up;
 mod strangers;
+mod surface;
 mod theft;
 mod tokens;
 

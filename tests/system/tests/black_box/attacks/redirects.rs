@@ -1,0 +1,142 @@
+//! Sending the person's browser, or the code, to where the attacker wants it.
+
+use icgate_system::{Browser, Client, Consent, Instance, Stack, http_client};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+use url::Url;
+
+const EVIL: &str = "https://evil.example/steal";
+
+/// The request with one parameter more, or with another value where it has the parameter.
+fn with(url: &Url, name: &str, value: &str) -> Url {
+    let mut changed = url.clone();
+    let others: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(known, _)| known != name)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    changed
+        .query_pairs_mut()
+        .clear()
+        .extend_pairs(others)
+        .append_pair(name, value);
+    changed
+}
+
+#[tokio::test]
+async fn open_redirect_in_every_parameter_leads_nowhere_else() {
+    let stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let good = client.authorization().url;
+    for name in [
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "state",
+        "code_challenge",
+        "code_challenge_method",
+        "resource",
+        "scope",
+        "response_mode",
+        "prompt",
+        "next",
+        "return_to",
+        "post_logout_redirect_uri",
+        "request_uri",
+        "iss",
+    ] {
+        let answer = http_client().get(with(&good, name, EVIL)).send().await;
+        let answer = answer.expect("an answer");
+        assert!(!answer.status().is_server_error(), "{name}");
+        if let Some(location) = answer.headers().get(header::LOCATION) {
+            let location: Url = location.to_str().expect("ASCII").parse().expect("a URL");
+            // To the client's own registered address, or back here; the value may ride along as `state` only.
+            assert_eq!(location.host_str(), Some("127.0.0.1"), "{name}: {location}");
+        }
+    }
+    // The same twice is no way around the check of the first or the second.
+    let mut twice = good.clone();
+    twice.query_pairs_mut().append_pair("redirect_uri", EVIL);
+    let answer = http_client().get(twice).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert!(!answer.headers().contains_key(header::LOCATION));
+}
+
+#[tokio::test]
+async fn javascript_and_encoded_dot_redirects_are_neither_registered_nor_followed() {
+    let stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let register = client.server.endpoint("register");
+    for uri in [
+        "javascript:alert(document.cookie)",
+        "JavaScript:alert(1)//127.0.0.1/callback",
+        "java\tscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "//evil.example/callback",
+        "http://127.0.0.1@evil.example/callback",
+        "http://127.0.0.1\\@evil.example/callback",
+        "http://127.0.0.1.evil.example/callback",
+        "https://claude.ai/api/mcp/auth_callback/..%2f..%2fevil",
+        "https://claude.ai/api/mcp/auth_callback/%2e%2e/evil",
+        "https://claude.ai/api/mcp/%2e%2e/mcp/auth_callback",
+        "https://claude.ai/api/mcp/auth_callback/.%2e/evil",
+        "https://claude.ai/api/mcp/auth_callback%2f..%2fevil",
+    ] {
+        let metadata = json!({ "redirect_uris": [uri], "token_endpoint_auth_method": "none" });
+        let answer = http_client().post(register.clone()).json(&metadata).send();
+        let answer = answer.await.expect("an answer");
+        assert!(
+            answer.status().is_client_error(),
+            "{uri}: {}",
+            answer.status()
+        );
+        let body: Value = answer.json().await.expect("JSON");
+        assert!(body["client_id"].is_null(), "{uri}");
+
+        let url = with(&client.authorization().url, "redirect_uri", uri);
+        let answer = http_client().get(url).send().await.expect("an answer");
+        assert!(
+            answer.status().is_client_error(),
+            "{uri}: {}",
+            answer.status()
+        );
+        assert!(!answer.headers().contains_key(header::LOCATION), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn mix_up_every_answer_names_the_issuer_it_is_of() {
+    let stack = Stack::start().await;
+    for instance in [Instance::Beta, Instance::Prod] {
+        let client = Client::register(stack.auth_server(instance)).await;
+        let issuer = format!("{}{}", stack.gateway.url(), instance.prefix());
+        let metadata = format!(
+            "{}/.well-known/oauth-authorization-server{}",
+            stack.gateway.url(),
+            instance.prefix()
+        );
+        let answer = http_client().get(metadata).send().await.expect("an answer");
+        let metadata: Value = answer.json().await.expect("JSON");
+        assert_eq!(metadata["issuer"], issuer);
+        let announced = &metadata["authorization_response_iss_parameter_supported"];
+        assert_eq!(announced, true, "RFC 9207");
+
+        // A client that talks to several servers is told who answers: with a code, a refusal and a mistake.
+        let mut browser = Browser::new();
+        let page = client
+            .redeemed(&mut browser, &stack.devnet, &Consent::default())
+            .await;
+        let with_code = page.json()["redirect"]
+            .as_str()
+            .expect("a redirect")
+            .parse();
+        let denied = browser.get(&client.authorization().url).await.link("Deny");
+        let mistaken = with(&client.authorization().url, "response_type", "token");
+        let mistaken = browser.get(&mistaken).await.redirect();
+        for address in [with_code.expect("a URL"), denied, mistaken] {
+            assert_eq!(client.returned(&address)["iss"], issuer, "{address}");
+        }
+    }
+}
