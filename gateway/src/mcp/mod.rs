@@ -52,10 +52,7 @@ use rmcp::transport::streamable_http_server::{
 pub use self::served::Served;
 use self::{
     catalog::{Catalog, Tools},
-    kept::KeptReplies,
     listing::{Asked, Listing},
-    passed::PassedInterfaces,
-    recent::Recent,
     running::Running,
     server::Server,
     step_up::StepUp,
@@ -65,7 +62,7 @@ use crate::{
     config::Config,
     connection::{Authorized, ConnectionEnd},
     discovery::Discovery,
-    ic::{Ic, IcError, interfaces::Interfaces},
+    ic::{Ic, IcError},
     instance::{InstanceName, PublicUrl},
     origin,
     store::Store,
