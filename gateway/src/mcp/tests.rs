@@ -148,7 +148,7 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let store = Store::open(state.path(), Limits::default()).await.unwrap();
     let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
     let discovery = crate::discovery::Discovery::new(&crate::config::Services::default(), false);
-    let tools = super::catalog::Tools::new(
+    let tools = Tools::new(
         Arc::new(ic),
         signer,
         Arc::<Ended>::clone(&ended),

@@ -287,3 +287,174 @@ fn of_json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, StoreError> {
     serde_json::from_str(row.try_get(column)?).map_err(|_| StoreError::Corrupt(column))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        funding::{
+            amount::Cycles,
+            intent::{Amount, Gained, PayWith, What},
+        },
+        store::Limits,
+    };
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_seconds(10_000_000 + seconds)
+    }
+
+    fn owner(user: &str) -> Owner {
+        Owner {
+            instance: InstanceName::Beta,
+            user_id: user.to_owned(),
+        }
+    }
+
+    fn new(name: Option<&str>) -> NewIntent {
+        let amount = Cycles::new(7).unwrap();
+        NewIntent {
+            request_id: name.and_then(RequestId::parse),
+            payer: Principal::from_slice(&[1, 2]),
+            asked: Asked {
+                what: What::TopUp {
+                    canister: Principal::from_slice(&[3]),
+                },
+                amount: Amount::Cycles(amount),
+                pay_with: PayWith::Cycles,
+            },
+            payment: Payment::Cycles { amount },
+            created_at_ns: 500,
+        }
+    }
+
+    async fn open() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Limits::default())
+            .await
+            .unwrap();
+        (directory, store)
+    }
+
+    async fn add(store: &Store, owner: &Owner, new: &NewIntent, now: Moment) -> i64 {
+        let mut transaction = store.begin().await.unwrap();
+        let id = transaction.add_intent(owner, new, now).await.unwrap();
+        transaction.commit().await.unwrap();
+        id
+    }
+
+    async fn finish(store: &Store, owner: &Owner, id: i64, now: Moment) {
+        let mut intent = store.intent(owner, id).await.unwrap().unwrap();
+        intent.progress = Progress::Done {
+            block: 3,
+            gained: Gained::Cycles(Some(7)),
+        };
+        assert_eq!(store.save_intent(&intent, now).await.unwrap(), Saved::Yes);
+    }
+
+    #[tokio::test]
+    async fn an_intent_reads_back_and_is_its_users_alone() {
+        let (_directory, store) = open().await;
+        let (alice, bob) = (owner("alice"), owner("bob"));
+        let wanted = new(Some("a"));
+        let id = add(&store, &alice, &wanted, at(0)).await;
+        let intent = store.intent(&alice, id).await.unwrap().unwrap();
+        assert_eq!(intent.asked, wanted.asked);
+        assert_eq!(intent.payment, wanted.payment);
+        assert_eq!(intent.payer, wanted.payer);
+        assert_eq!(intent.request_id, wanted.request_id);
+        assert_eq!(intent.progress, Progress::NEW);
+        assert_eq!(store.intents(&alice).await.unwrap(), [intent]);
+        assert_eq!(store.intent(&bob, id).await.unwrap(), None);
+        assert_eq!(store.intents(&bob).await.unwrap(), []);
+        let elsewhere = Owner {
+            instance: InstanceName::Prod,
+            ..alice
+        };
+        assert_eq!(store.intent(&elsewhere, id).await.unwrap(), None);
+        // The name is each user's own.
+        add(&store, &bob, &wanted, at(0)).await;
+    }
+
+    #[tokio::test]
+    async fn no_two_payments_of_a_payer_have_the_same_time() {
+        let (_directory, store) = open().await;
+        let mut times = Vec::new();
+        for user in ["alice", "alice", "bob"] {
+            let owner = owner(user);
+            let id = add(&store, &owner, &new(None), at(0)).await;
+            times.push(
+                store
+                    .intent(&owner, id)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .created_at_ns,
+            );
+        }
+        assert_eq!(times, [500, 501, 502]);
+    }
+
+    #[tokio::test]
+    async fn a_change_on_top_of_an_unseen_one_is_refused() {
+        let (_directory, store) = open().await;
+        let alice = owner("alice");
+        let id = add(&store, &alice, &new(None), at(0)).await;
+        let stale = store.intent(&alice, id).await.unwrap().unwrap();
+        finish(&store, &alice, id, at(1)).await;
+        assert_eq!(
+            store.save_intent(&stale, at(2)).await.unwrap(),
+            Saved::Outrun
+        );
+        let intent = store.intent(&alice, id).await.unwrap().unwrap();
+        assert!(intent.progress.is_finished());
+        assert_eq!(intent.changed_at, at(1));
+    }
+
+    #[tokio::test]
+    async fn one_worker_at_a_time_until_it_ends_or_dies() {
+        let (_directory, store) = open().await;
+        let id = add(&store, &owner("alice"), &new(None), at(0)).await;
+        let lease = async |holder: u8, now: u64| {
+            let holder = [holder; 16];
+            let until = at(now + 15);
+            let taken = store.lease_intent(id, &holder, at(now), until).await;
+            taken.unwrap()
+        };
+        assert!(lease(1, 0).await);
+        assert!(!lease(2, 1).await);
+        assert!(lease(1, 10).await, "renewed");
+        assert!(!lease(2, 16).await);
+        assert!(lease(2, 25).await, "lapsed");
+        store.release_intent(id, &[1; 16]).await.unwrap();
+        assert!(!lease(1, 26).await, "another's is not given back");
+        store.release_intent(id, &[2; 16]).await.unwrap();
+        assert!(lease(1, 26).await);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_finished_makes_room() {
+        let (_directory, store) = open().await;
+        let (alice, bob) = (owner("alice"), owner("bob"));
+        let kept = add(&store, &alice, &new(None), at(0)).await;
+        let others = add(&store, &bob, &new(None), at(0)).await;
+        finish(&store, &bob, others, at(0)).await;
+        let mut oldest = None;
+        for second in 0..MOST_KEPT as u64 + 5 {
+            let id = add(&store, &alice, &new(None), at(second)).await;
+            finish(&store, &alice, id, at(second)).await;
+            oldest.get_or_insert(id);
+        }
+        let intents = store.intents(&alice).await.unwrap();
+        assert_eq!(intents.len(), MOST_KEPT);
+        assert_eq!(intents[0].id, kept);
+        assert!(intents.iter().all(|intent| Some(intent.id) != oldest));
+        assert_eq!(store.intents(&bob).await.unwrap().len(), 1);
+
+        store.reap(at(89 * 24 * 3600)).await.unwrap();
+        assert_eq!(store.intents(&alice).await.unwrap().len(), MOST_KEPT);
+        store.reap(at(91 * 24 * 3600)).await.unwrap();
+        let left = store.intents(&alice).await.unwrap();
+        assert_eq!(left.len(), 1, "what is not finished is never taken away");
+        assert_eq!(left[0].id, kept);
+    }
+}

@@ -216,7 +216,7 @@ async fn hostile_arguments_are_neither_obeyed_nor_repeated() {
     let before = totals(&stack.devnet).await;
     let smuggled = "1\u{1b}[2J\u{202e}; DROP TABLE funding_intents; --";
     let long = "9".repeat(200_000);
-    for text in [smuggled, &long, "\u{0}", "٣", "1T\n1T", "0x10", "1,000"] {
+    for text in [smuggled, &long, "\u{0}", "٣", "1T\n1T", "0x10 ", "1,000"] {
         for (tool, arguments) in [
             ("cycles_balance", json!({ text: text })),
             ("create_canister", json!({ "cycles": text })),
@@ -233,9 +233,6 @@ async fn hostile_arguments_are_neither_obeyed_nor_repeated() {
             ),
             ("resume_funding", json!({ "block_index": text })),
         ] {
-            if text == long && arguments["request_id"].is_null() && tool == "cycles_balance" {
-                continue;
-            }
             let error = agent.call(tool, arguments).await.fails_with("BAD_ARGUMENT");
             assert!(
                 !error.contains('\u{1b}') && !error.contains('\u{202e}'),
