@@ -17,8 +17,6 @@ use crate::{
     },
 };
 
-/// Life of an authorization code.
-const CODE_SECONDS: u64 = 120;
 /// A code that is presented at its last moment still has to be exchanged at the signer.
 const EXCHANGE_SECONDS: u64 = 60;
 
@@ -58,7 +56,7 @@ pub(super) async fn land(
         return refused_by_level(server, instance, connect).await;
     }
     let code = Credential::mint(Prefix::Code);
-    let expires_at = code_expiry(connect, Moment::now());
+    let expires_at = code_expiry(server, connect);
     let slot = add_slot(server, connect, cookie, &code, expires_at).await?;
     let issued = Issued {
         hash: code.digest(),
@@ -178,8 +176,8 @@ async fn refused_by_level(
 }
 
 /// A code is fetched at once; a device may take until it stops waiting.
-fn code_expiry(connect: &PendingConnect, now: Moment) -> Moment {
-    let soon = now.plus(CODE_SECONDS);
+fn code_expiry(server: &Server, connect: &PendingConnect) -> Moment {
+    let soon = Moment::now().plus(server.limits.code_time.as_secs());
     match connect.ending {
         Ending::Redirect { .. } => soon,
         Ending::Device { .. } => soon.max(connect.expires_at),
@@ -201,6 +199,7 @@ async fn add_slot(
                 secret: code.secret().to_wire(),
                 expires_at_ns: expires_at.plus(EXCHANGE_SECONDS).nanos(),
             }],
+            drop_slot_ids: Vec::new(),
         })
         .await?;
     added

@@ -22,7 +22,7 @@ use crate::{
 };
 
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id",
 );
@@ -70,6 +70,7 @@ impl Reach {
                         endpoint,
                         "/token" | "/register" | "/revoke" | "/device_authorization"
                     )
+                    || endpoint.starts_with("/register/")
                 {
                     return Reach::Open;
                 }

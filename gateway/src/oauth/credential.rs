@@ -26,6 +26,8 @@ pub(crate) enum Prefix {
     Finish,
     Access,
     Refresh,
+    /// Registration access token (RFC 7592); opens nothing at the signer.
+    Registration,
 }
 
 impl Prefix {
@@ -37,6 +39,7 @@ impl Prefix {
             Prefix::Finish => "icg_fs_",
             Prefix::Access => "icg_at_",
             Prefix::Refresh => "icg_rt_",
+            Prefix::Registration => "icg_ra_",
         }
     }
 }
