@@ -10,13 +10,12 @@ use icgate_proto::{Endpoint, Link};
 use url::Url;
 
 use super::{
-    Config, ConfigError, Draft, Handshake, Limits, Mistake, Network, Services, TlsFiles,
-    is_loopback,
+    Config, ConfigError, Draft, Limits, Mistake, Network, Services, TlsFiles, is_loopback,
     root_key::{self, RootKey},
     source::{Setting, Source},
 };
 use crate::{
-    instance::{Instance, InstanceName, PublicUrl},
+    instance::{Handshake, Instance, InstanceName, PublicUrl},
     mcp::Served,
 };
 
@@ -51,11 +50,7 @@ impl Checks {
         let trusted_proxies = self.list("ICGATE_TRUSTED_PROXIES", |text| {
             text.parse::<Network>().map_err(str::to_owned)
         });
-        let dev = self.or("ICGATE_DEV", false, |text, _| match text {
-            "1" | "true" => Ok(true),
-            "0" | "false" => Ok(false),
-            _ => Err("must be 1 or 0".to_owned()),
-        });
+        let dev = self.switch("ICGATE_DEV", false);
         if dev && !public_url.is_loopback() {
             self.mistake("ICGATE_DEV", "is only for a PUBLIC_URL on loopback");
         }
@@ -100,6 +95,8 @@ impl Checks {
             state_dir: self.or("ICGATE_STATE_DIR", PathBuf::from("/var/lib/icgate"), path),
             redirect_prefixes: self.list("OAUTH_ALLOWED_REDIRECT_PREFIXES", web_url),
             clients_file: self.file("OAUTH_CLIENTS_FILE"),
+            // Whoever can send somebody a link can try to phish them with it; on loopback there is nobody else.
+            device_grant: self.switch("OAUTH_DEVICE_GRANT", public_url.is_loopback()),
             introspection_clients_file: self.file("OAUTH_INTROSPECTION_CLIENTS_FILE"),
             services: Services {
                 skills: self.optional("SKILLS_URL", |text, _| web_url(text)),
@@ -227,19 +224,15 @@ impl Checks {
         default_url: &str,
         default_canister: &str,
     ) -> Instance {
-        self.or(handshake, Handshake::RegistrationDelegation, |text, _| {
-            match text {
+        let handshake = self.or(
+            handshake,
+            Handshake::RegistrationDelegation,
+            |text, _| match text {
                 "registration-delegation" => Ok(Handshake::RegistrationDelegation),
                 "key-request" => Ok(Handshake::KeyRequest),
                 _ => Err("must be registration-delegation or key-request".to_owned()),
-            }
-            .and_then(|handshake| match handshake {
-                Handshake::RegistrationDelegation => Ok(handshake),
-                Handshake::KeyRequest => {
-                    Err("`key-request` is not available in this version".to_owned())
-                }
-            })
-        });
+            },
+        );
         let default_canister = Principal::from_text(default_canister)
             .expect("the canisters of Internet Identity are well formed");
         Instance {
@@ -249,6 +242,7 @@ impl Checks {
             ii_canister: self.or(canister, default_canister, |text, _| {
                 Principal::from_text(text).map_err(|_| "must be a canister id".to_owned())
             }),
+            handshake,
         }
     }
 
@@ -288,6 +282,14 @@ impl Checks {
     fn url(&mut self, name: &'static str, default: &str) -> Url {
         let default = Url::parse(default).expect("the defaults are URLs");
         self.or(name, default, |text, _| web_url(text))
+    }
+
+    fn switch(&mut self, name: &'static str, default: bool) -> bool {
+        self.or(name, default, |text, _| match text {
+            "1" | "true" => Ok(true),
+            "0" | "false" => Ok(false),
+            _ => Err("must be 1 or 0".to_owned()),
+        })
     }
 
     fn file(&mut self, name: &'static str) -> Option<PathBuf> {

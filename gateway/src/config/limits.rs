@@ -110,6 +110,7 @@ table! {
     "sign_in_seconds" 30..=3_600 Seconds sign_in_time;
     "code_seconds" 10..=600 Seconds code_time;
     "access_token_seconds" 60..=86_400 Seconds access_token_time;
+    "devices" 16..=65_536 Count records.device_requests;
     "signed_in" 1..=1_000_000 Count records.connections;
     "credentials_per_connection" 8..=4_096 Count records.credentials_per_connection;
     "documents" 16..=65_536 Count documents;

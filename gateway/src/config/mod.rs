@@ -51,6 +51,8 @@ pub struct Config {
     pub redirect_prefixes: Vec<Url>,
     /// Client registrations to import at start: a JSON array of RFC 7591 registrations with their `client_id`.
     pub clients_file: Option<PathBuf>,
+    /// Whether the device grant (RFC 8628) is offered.
+    pub device_grant: bool,
     /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
     pub introspection_clients_file: Option<PathBuf>,
     /// Which tools are offered.
@@ -81,15 +83,6 @@ pub struct Services {
     pub icrc: Option<Url>,
     /// SNS API (`IC_SNS_API`).
     pub sns: Option<Url>,
-}
-
-/// Which generation of Internet Identity's protocol an instance speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handshake {
-    /// The live protocol.
-    RegistrationDelegation,
-    /// The earlier one.
-    KeyRequest,
 }
 
 /// A checked configuration whose root key may still have to be fetched.

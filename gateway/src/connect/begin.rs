@@ -1,7 +1,7 @@
 use http::header;
 use icgate_proto::v1;
 
-use super::link;
+use super::{key_request, link};
 use crate::{
     body::Response,
     connection::ConnectionId,
@@ -11,16 +11,45 @@ use crate::{
         see_other, signer_failed,
     },
     scope::Scopes,
-    store::{Digest, Moment, records::PendingConnect},
+    store::{
+        Digest, Moment,
+        records::{Ending, PendingConnect},
+    },
     throttle::Source,
 };
+
+/// Who leaves for Internet Identity on whose behalf, and where it is to end.
+pub(crate) struct Departure {
+    pub(crate) client_id: String,
+    pub(crate) client_name: Option<String>,
+    pub(crate) may_refresh: bool,
+    pub(crate) ending: Ending,
+    /// When coming back is too late even though the person did not take too long.
+    pub(crate) no_later_than: Option<Moment>,
+}
+
+impl From<AuthorizationRequest> for Departure {
+    fn from(request: AuthorizationRequest) -> Self {
+        Self {
+            client_id: request.client.id,
+            client_name: request.client.name,
+            may_refresh: request.client.may_refresh,
+            ending: Ending::Redirect {
+                redirect_uri: request.answer_to.redirect_uri,
+                client_state: request.answer_to.state,
+                code_challenge: request.code_challenge,
+            },
+            no_later_than: None,
+        }
+    }
+}
 
 /// Begins a connection at the signer with the scopes the person ticked, and sends the browser to Internet Identity
 /// with a connect cookie: only this browser can bring the consent back.
 pub(crate) async fn begin(
     server: &Server,
     instance: &Instance,
-    request: AuthorizationRequest,
+    departure: Departure,
     scopes: Scopes,
     source: Option<Source>,
 ) -> Result<Response, Refusal> {
@@ -33,8 +62,9 @@ pub(crate) async fn begin(
     }
     let state = random_name();
     let cookie = Credential::mint(Prefix::ConnectCookie);
-    let pending_seconds = server.limits.sign_in_time.as_secs();
-    let expires_at = now.plus(pending_seconds);
+    let latest = now.plus(server.limits.sign_in_time.as_secs());
+    let expires_at = departure.no_later_than.map_or(latest, |at| at.min(latest));
+    let pending_seconds = expires_at.since(now);
     let begun = server
         .signer
         .begin(v1::BeginRequest {
@@ -47,6 +77,7 @@ pub(crate) async fn begin(
             }),
             secret: cookie.secret().to_wire(),
             slot_expires_at_ns: expires_at.nanos(),
+            key_request: key_request::asked(instance),
         })
         .await
         .map_err(|error| signer_failed(&error))?;
@@ -57,12 +88,11 @@ pub(crate) async fn begin(
         cookie: cookie.digest(),
         cookie_slot: begun.slot_id,
         connection: ConnectionId::new(begun.connection_id),
-        client_id: request.client.id,
-        client_name: request.client.name,
-        may_refresh: request.client.may_refresh,
-        redirect_uri: request.answer_to.redirect_uri,
-        client_state: request.answer_to.state,
-        code_challenge: request.code_challenge,
+        client_id: departure.client_id,
+        client_name: departure.client_name,
+        may_refresh: departure.may_refresh,
+        ending: departure.ending,
+        key_request: key_request::offered(instance, begun.session_keys_der),
         scopes,
         created_at: now,
         expires_at,
@@ -71,7 +101,11 @@ pub(crate) async fn begin(
     let mut transaction = server.store.begin().await?;
     transaction.add_pending_connect(&connect, source).await?;
     server.commit(transaction).await?;
-    let link = link::to_internet_identity(instance, &state, &begun.registration_key_der);
+    let registration_key = connect
+        .key_request
+        .is_none()
+        .then_some(begun.registration_key_der.as_slice());
+    let link = link::to_internet_identity(instance, &state, registration_key);
     let mut response = see_other(&link)?;
     response.headers_mut().append(
         header::SET_COOKIE,

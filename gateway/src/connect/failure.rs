@@ -28,6 +28,8 @@ pub(super) struct Failure {
     text: String,
     /// In how many seconds the same request may work.
     retry: Option<u64>,
+    /// Whether it is expected to, so that the page repeats it by itself.
+    wait: bool,
 }
 
 impl Failure {
@@ -36,14 +38,26 @@ impl Failure {
             status: StatusCode::BAD_REQUEST,
             text: text.into(),
             retry: None,
+            wait: false,
         }
     }
 
     pub(super) fn later(text: impl Into<String>) -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            text: text.into(),
             retry: Some(5),
+            ..Self::new(text)
+        }
+    }
+
+    /// Internet Identity does not know the session key yet.
+    pub(super) fn not_yet() -> Self {
+        Self {
+            wait: true,
+            ..Self::later(
+                "Internet Identity does not confirm the connection. If you allowed it there, try again in a few \
+                 seconds; otherwise start the connection again from your app.",
+            )
         }
     }
 
@@ -64,6 +78,9 @@ impl Failure {
         let mut answer = json!({ "error": self.text });
         if self.retry.is_some() {
             answer["retry"] = true.into();
+        }
+        if self.wait {
+            answer["wait"] = true.into();
         }
         let mut response = no_store_json(self.status, &answer);
         if let Some(seconds) = self.retry {

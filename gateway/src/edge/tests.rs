@@ -46,6 +46,7 @@ pub(crate) fn config() -> Config {
         public_url: public_url.clone(),
         ii_url: url.clone(),
         ii_canister: ::candid::Principal::anonymous(),
+        handshake: crate::instance::Handshake::RegistrationDelegation,
     });
     Config {
         public_url,
@@ -66,6 +67,7 @@ pub(crate) fn config() -> Config {
         state_dir: PathBuf::new(),
         redirect_prefixes: Vec::new(),
         clients_file: None,
+        device_grant: true,
         introspection_clients_file: None,
         services: crate::config::Services::default(),
         tools: crate::mcp::Served::default(),

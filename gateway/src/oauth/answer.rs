@@ -10,7 +10,7 @@ use crate::{
     throttle::TooMany,
 };
 
-/// An error code of RFC 6749, 6750, 7591 or 8707.
+/// An error code of RFC 6749, 6750, 7591, 8628 or 8707.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidRequest,
@@ -25,6 +25,9 @@ pub(crate) enum Code {
     InvalidRedirectUri,
     InvalidClientMetadata,
     AccessDenied,
+    AuthorizationPending,
+    SlowDown,
+    ExpiredToken,
     TemporarilyUnavailable,
     ServerError,
 }
@@ -44,6 +47,9 @@ impl Code {
             Code::InvalidRedirectUri => "invalid_redirect_uri",
             Code::InvalidClientMetadata => "invalid_client_metadata",
             Code::AccessDenied => "access_denied",
+            Code::AuthorizationPending => "authorization_pending",
+            Code::SlowDown => "slow_down",
+            Code::ExpiredToken => "expired_token",
             Code::TemporarilyUnavailable => "temporarily_unavailable",
             Code::ServerError => "server_error",
         }

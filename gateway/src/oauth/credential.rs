@@ -21,6 +21,9 @@ const NONCE_LEN: usize = 24;
 pub(crate) enum Prefix {
     ConnectCookie,
     Code,
+    DeviceCode,
+    /// Proves that a browser is the one that Internet Identity's page ran in, in the handshake `key-request`.
+    Finish,
     Access,
     Refresh,
     /// Registration access token (RFC 7592); opens nothing at the signer.
@@ -32,6 +35,8 @@ impl Prefix {
         match self {
             Prefix::ConnectCookie => "icg_cc_",
             Prefix::Code => "icg_ac_",
+            Prefix::DeviceCode => "icg_dc_",
+            Prefix::Finish => "icg_fs_",
             Prefix::Access => "icg_at_",
             Prefix::Refresh => "icg_rt_",
             Prefix::Registration => "icg_ra_",
@@ -143,7 +148,7 @@ impl Credential {
     }
 
     /// HKDF-SHA-256 without salt (RFC 5869).
-    fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
+    pub(super) fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(None, &self.bytes)
             .expand(info, key.as_mut_slice())

@@ -80,6 +80,7 @@ impl Server {
                 described(&managed.client, instance, &presented)
             }
             Verdict::Change(client) => {
+                let client = registration::as_offered(client, self.device_grant)?;
                 let next = Credential::mint(Prefix::Registration);
                 transaction.change_client(&client, now).await?;
                 transaction
@@ -172,6 +173,7 @@ mod tests {
                 name: Some("before".to_owned()),
                 redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
                 may_refresh: true,
+                may_use_device: false,
                 created_at: Moment::from_seconds(7),
             },
             token: Digest::of("new"),

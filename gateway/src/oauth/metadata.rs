@@ -3,13 +3,15 @@
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
+use super::device;
 use crate::{
     instance::{Instance, InstanceName, PublicUrl},
     scope::Scope,
 };
 
-/// RFC 8414 authorization server metadata. `introspection` says whether anybody may introspect.
-pub(crate) fn server(instance: &Instance, introspection: bool) -> Value {
+/// RFC 8414 authorization server metadata. `introspection` says whether anybody may introspect, `device_grant` whether
+/// devices are served.
+pub(crate) fn server(instance: &Instance, introspection: bool, device_grant: bool) -> Value {
     let mut document = json!({
         "issuer": instance.issuer(),
         "authorization_endpoint": instance.endpoint("oauth/authorize"),
@@ -27,6 +29,12 @@ pub(crate) fn server(instance: &Instance, introspection: bool) -> Value {
         "authorization_response_iss_parameter_supported": true,
         "service_documentation": instance.public_url.as_str(),
     });
+    if device_grant {
+        document["device_authorization_endpoint"] =
+            instance.endpoint("oauth/device_authorization").into();
+        document["grant_types_supported"] =
+            json!(["authorization_code", "refresh_token", device::GRANT_TYPE]);
+    }
     if introspection {
         document["introspection_endpoint"] = instance.endpoint("oauth/introspect").into();
         document["introspection_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
@@ -114,25 +122,49 @@ mod tests {
     #[test]
     fn issuer_and_resource_have_no_trailing_slash_and_no_null() {
         let [beta, prod] = instances("https://gate.example");
-        assert_eq!(server(&beta, true)["issuer"], "https://gate.example");
-        assert_eq!(server(&prod, true)["issuer"], "https://gate.example/prod");
+        assert_eq!(server(&beta, true, true)["issuer"], "https://gate.example");
+        assert_eq!(
+            server(&prod, true, true)["issuer"],
+            "https://gate.example/prod"
+        );
         let resource = resource(&prod, &HeaderMap::new());
         assert_eq!(resource["resource"], "https://gate.example/mcp-prod");
         assert_eq!(
             resource["authorization_servers"][0],
             "https://gate.example/prod"
         );
-        assert!(!server(&beta, true).to_string().contains("null"));
-        assert!(server(&beta, false).get("introspection_endpoint").is_none());
+        assert!(!server(&beta, true, true).to_string().contains("null"));
+        assert!(
+            server(&beta, false, true)
+                .get("introspection_endpoint")
+                .is_none()
+        );
         // Clients describe themselves with a document only when they see both.
         assert_eq!(
-            server(&beta, true)["client_id_metadata_document_supported"],
+            server(&beta, true, true)["client_id_metadata_document_supported"],
             true
         );
         assert_eq!(
-            server(&beta, true)["token_endpoint_auth_methods_supported"],
+            server(&beta, true, true)["token_endpoint_auth_methods_supported"],
             json!(["none"])
         );
+    }
+
+    #[test]
+    fn the_device_grant_is_named_where_it_is_on() {
+        let [beta, prod] = instances("https://gate.example");
+        let on = server(&beta, true, true);
+        assert_eq!(
+            on["device_authorization_endpoint"],
+            "https://gate.example/oauth/device_authorization"
+        );
+        let named = |metadata: &Value| {
+            let grants = metadata["grant_types_supported"].as_array().unwrap();
+            grants.contains(&device::GRANT_TYPE.into())
+        };
+        let off = server(&prod, true, false);
+        assert!(named(&on) && !named(&off));
+        assert!(off.get("device_authorization_endpoint").is_none());
     }
 
     #[test]

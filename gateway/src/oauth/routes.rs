@@ -23,6 +23,10 @@ pub(crate) enum Route {
     Introspect(InstanceName),
     Callback(InstanceName),
     Redeem(InstanceName),
+    Finish(InstanceName),
+    DeviceAuthorization(InstanceName),
+    Device(InstanceName),
+    DeviceDone(InstanceName),
     ServerMetadata(InstanceName),
     ResourceMetadata(InstanceName),
     Callbacks,
@@ -48,7 +52,13 @@ impl Route {
     /// What its requests are counted as.
     pub(crate) fn class(self, method: &Method) -> Class {
         match self {
-            Route::Info | Route::Callback(_) => Class::Page,
+            Route::Callback(_) if method == Method::POST => Class::Redeem,
+            Route::Info | Route::Callback(_) | Route::Finish(_) | Route::DeviceDone(_) => {
+                Class::Page
+            }
+            Route::DeviceAuthorization(_) => Class::Device,
+            Route::Device(_) if method == Method::POST => Class::Consent,
+            Route::Device(_) => Class::Authorize,
             Route::Authorize(_) if method == Method::POST => Class::Consent,
             Route::Authorize(_) => Class::Authorize,
             Route::Token(_) => Class::Token,
@@ -72,6 +82,10 @@ impl Route {
             "/oauth/introspect" => Route::Introspect(instance),
             "/oauth/connect/callback" => Route::Callback(instance),
             "/oauth/connect/redeem" => Route::Redeem(instance),
+            "/oauth/finish" => Route::Finish(instance),
+            "/oauth/device_authorization" => Route::DeviceAuthorization(instance),
+            "/oauth/device" => Route::Device(instance),
+            "/oauth/device/done" => Route::DeviceDone(instance),
             _ => match path.strip_prefix(REGISTRATION) {
                 Some(id) if !id.is_empty() && !id.contains('/') => Route::Registration(instance),
                 _ => return None,

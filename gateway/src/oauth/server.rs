@@ -8,6 +8,7 @@ use super::{
     answer::{Code, Refusal, method_not_allowed, no_store_json},
     authorization,
     credential::{Credential, Prefix},
+    device::Tries,
     document::Documents,
     form::Form,
     gate::Gate,
@@ -24,7 +25,7 @@ use crate::{
     connect,
     connection::ConnectionId,
     fetch::{Fetcher, Reach},
-    instance::{Instance, InstanceName},
+    instance::{Handshake, Instance, InstanceName},
     pages,
     store::{
         Moment, Registered, Store, StoreError, Transaction,
@@ -47,6 +48,9 @@ pub(crate) struct Server {
     pub(super) allowed: AllowList,
     pub(super) documents: Documents,
     pub(super) gate: Gate,
+    /// Whether the device grant is offered.
+    pub(super) device_grant: bool,
+    pub(super) tries: Tries,
     pub(crate) limits: Limits,
     pub(super) throttle: Throttle,
     /// None when nobody may introspect.
@@ -74,6 +78,8 @@ impl Server {
                 config.limits.documents,
             ),
             gate: Gate::default(),
+            device_grant: config.device_grant,
+            tries: Tries::default(),
             limits: config.limits,
             throttle: Throttle::new(config.limits.rates, config.public_url.is_loopback()),
             introspectors,
@@ -103,10 +109,15 @@ impl Server {
             return too_often(route, &parts, too_many);
         }
         let limit = match route {
-            Route::Token(_) | Route::Revoke(_) | Route::Introspect(_) => MAX_FORM,
+            Route::Token(_)
+            | Route::Revoke(_)
+            | Route::Introspect(_)
+            | Route::DeviceAuthorization(_)
+            | Route::Device(_) => MAX_FORM,
             Route::Authorize(_) => MAX_CONSENT,
             Route::Register(_) | Route::Registration(_) => registration::MAX_BODY,
             Route::Redeem(_) => connect::MAX_REDEEM,
+            Route::Callback(_) => connect::MAX_CALLBACK,
             _ => 0,
         };
         let sends = matches!(parts.method, Method::POST | Method::PUT);
@@ -165,9 +176,19 @@ impl Server {
             Route::Info if get => pages::info(&self.instances),
             Route::Callbacks if get => connect::callbacks(&self.instances),
             Route::Callback(_) if get => pages::callback(),
+            Route::Callback(name)
+                if post && self.instance(name).handshake == Handshake::KeyRequest =>
+            {
+                connect::callback(self, self.instance(name), headers, body).await
+            }
+            Route::Finish(_) if get => pages::finish(),
             Route::ServerMetadata(name) if get => body::json(
                 StatusCode::OK,
-                &metadata::server(self.instance(name), self.introspectors.is_some()),
+                &metadata::server(
+                    self.instance(name),
+                    self.introspectors.is_some(),
+                    self.device_grant,
+                ),
             ),
             Route::ResourceMetadata(name) if get => body::json(
                 StatusCode::OK,
@@ -222,6 +243,10 @@ impl Server {
             Route::Redeem(name) if post => {
                 connect::redeem(self, self.instance(name), headers, body).await
             }
+            Route::DeviceAuthorization(name) | Route::Device(name) | Route::DeviceDone(name) => {
+                self.device(route, self.instance(name), parts, body, source)
+                    .await
+            }
             Route::Authorize(_) => method_not_allowed("GET, HEAD, POST"),
             Route::Token(_)
             | Route::Revoke(_)
@@ -243,6 +268,7 @@ impl Server {
         json_request(headers)?;
         let client =
             registration::register(body, &self.allowed, self.limits.client_bytes, Moment::now())?;
+        let client = registration::as_offered(client, self.device_grant)?;
         let token = Credential::mint(Prefix::Registration);
         let mut transaction = self.store.begin().await?;
         match transaction.add_client(&client, source).await? {
@@ -306,7 +332,7 @@ fn named_client(route: Route, parts: &Parts, body: &[u8]) -> Option<String> {
             of(form.get("query")?.as_bytes())
         }
         Route::Authorize(_) => of(parts.uri.query()?.as_bytes()),
-        Route::Token(_) | Route::Revoke(_) => of(body),
+        Route::Token(_) | Route::Revoke(_) | Route::DeviceAuthorization(_) => of(body),
         Route::Registration(_) => Some(Route::registered_client(parts.uri.path()).to_owned()),
         _ => None,
     }
@@ -333,7 +359,7 @@ pub(super) fn json_request(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// A form without client authentication: there are only public clients.
-fn form_request(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn form_request(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Err(Refusal::new(
             Code::InvalidClient,

@@ -5,6 +5,7 @@
 
 mod callback;
 mod consent;
+mod device;
 mod error;
 mod info;
 
@@ -12,8 +13,9 @@ use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
 
-pub(crate) use callback::callback;
+pub(crate) use callback::{callback, finish};
 pub(crate) use consent::{Consent, consent};
+pub(crate) use device::{DeviceCode, DeviceConfirm, device_code, device_confirm, device_notice};
 pub(crate) use error::error;
 pub(crate) use info::info;
 

@@ -10,6 +10,8 @@ pub struct Limits {
     pub pending_connects: u32,
     /// Of these, sign-ins of one address; its oldest goes first.
     pub pending_connects_per_address: u32,
+    /// Devices that wait for somebody to sign in; the oldest goes first.
+    pub device_requests: u32,
     /// Live connections; none is ever evicted, new ones are refused.
     pub connections: u32,
     /// Credentials kept of one connection; the oldest goes first.
@@ -23,6 +25,7 @@ impl Default for Limits {
             clients_per_address: 256,
             pending_connects: 1_024,
             pending_connects_per_address: 64,
+            device_requests: 1_024,
             connections: 20_000,
             credentials_per_connection: 128,
         }

@@ -66,10 +66,11 @@ impl Transaction {
     /// # Errors
     /// See [`StoreError`].
     pub async fn change_client(&mut self, client: &Client, now: Moment) -> Result<(), StoreError> {
-        sqlx::query("UPDATE clients SET name = ?, redirect_uris = ?, may_refresh = ? WHERE id = ?")
+        sqlx::query("UPDATE clients SET name = ?, redirect_uris = ?, may_refresh = ?, may_use_device = ? WHERE id = ?")
             .bind(&client.name)
             .bind(encoding::redirect_uris(client))
             .bind(client.may_refresh)
+            .bind(client.may_use_device)
             .bind(&client.id)
             .execute(&mut *self.open)
             .await?;

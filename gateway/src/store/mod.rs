@@ -4,10 +4,12 @@
 //! [`Transaction::commit`] returns; those that wait at the same time share the wait for the disk. Reads go beside it.
 
 mod chores;
+mod device;
 mod digest;
 mod encoding;
 pub mod funding;
 mod imported;
+mod key_request;
 mod limits;
 mod managed;
 mod moment;

@@ -14,6 +14,7 @@ macro_rules! evict_client {
             $condition,
             " AND connected = 0 AND imported = 0
                    AND NOT EXISTS (SELECT 1 FROM pending_connects p WHERE p.client_id = clients.id)
+                   AND NOT EXISTS (SELECT 1 FROM device_requests d WHERE d.client_id = clients.id)
                  ORDER BY used_at LIMIT 1)"
         )
     };
@@ -123,6 +124,7 @@ mod tests {
         clients_per_address: 3,
         pending_connects: 6,
         pending_connects_per_address: 3,
+        device_requests: 6,
         connections: 100,
         credentials_per_connection: 8,
     };

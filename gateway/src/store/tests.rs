@@ -3,8 +3,8 @@ use std::path::Path;
 use super::{
     Digest, Limits, Moment, Registered, Store,
     records::{
-        Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
-        PendingConnect,
+        Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
+        KeyRequest, OfferedKey, PendingConnect,
     },
 };
 use crate::{
@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     clients: 3,
     clients_per_address: 3,
     pending_connects: 2,
+    device_requests: 2,
     pending_connects_per_address: 2,
     connections: 2,
     credentials_per_connection: 3,
@@ -36,6 +37,7 @@ pub(super) fn client(id: &str, created: u64) -> Client {
         name: Some("name".to_owned()),
         redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
         may_refresh: true,
+        may_use_device: true,
         created_at: at(created),
     }
 }
@@ -50,9 +52,19 @@ pub(super) fn pending(state: &str, client_id: &str, created: u64) -> PendingConn
         client_id: client_id.to_owned(),
         client_name: Some("name".to_owned()),
         may_refresh: false,
-        redirect_uri: "http://127.0.0.1/cb".to_owned(),
-        client_state: Some("state".to_owned()),
-        code_challenge: "challenge".to_owned(),
+        ending: Ending::Redirect {
+            redirect_uri: "http://127.0.0.1/cb".to_owned(),
+            client_state: Some("state".to_owned()),
+            code_challenge: "challenge".to_owned(),
+        },
+        key_request: Some(KeyRequest {
+            keys: vec![OfferedKey {
+                session_key: vec![1, 2],
+                finish: Some(Digest::of("finish")),
+            }],
+            said_expires_at: Some(at(9)),
+            said_access_level: Some(AccessLevel::Queries),
+        }),
         scopes: Scopes::from_iter([Scope::Read]),
         created_at: at(created),
         expires_at: at(created + 600),

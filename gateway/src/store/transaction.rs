@@ -3,8 +3,8 @@ use sqlx::Row;
 use super::{
     Digest, Limits, Moment, StoreError, chores, encoding,
     records::{
-        Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
-        PendingConnect,
+        Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
+        KeyRequest, PendingConnect,
     },
     writer::Loan,
 };
@@ -64,6 +64,9 @@ impl Transaction {
         for change in changes {
             match change {
                 Change::SealCode { state, sealed } => self.seal_code(state, sealed).await?,
+                Change::NoteKeyRequest { state, key_request } => {
+                    self.note_key_request(state, key_request).await?;
+                }
                 Change::ForgetConnect(state) => self.forget_connect(state).await?,
                 Change::AddConnection(connection) => self.add_connection(connection).await?,
                 Change::EndConnection { connection, reason } => {
@@ -82,6 +85,7 @@ impl Transaction {
                     self.present(hash, predecessor.as_ref(), now).await?;
                 }
                 Change::Forget(hash) => self.forget(hash).await?,
+                Change::Device(change) => self.change_device(change, now).await?,
                 Change::Chore(chore) => self.add_chore(chore, now).await?,
             }
         }
@@ -105,13 +109,14 @@ impl Transaction {
             return Ok(Registered::Full);
         }
         sqlx::query(
-            "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO clients (id, name, redirect_uris, may_refresh, may_use_device, created_at, used_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&client.id)
         .bind(&client.name)
         .bind(encoding::redirect_uris(client))
         .bind(client.may_refresh)
+        .bind(client.may_use_device)
         .bind(encoding::seconds(client.created_at))
         .bind(encoding::seconds(client.created_at))
         .execute(&mut *self.open)
@@ -139,10 +144,24 @@ impl Transaction {
             .bind(&connect.client_id)
             .execute(&mut *self.open)
             .await?;
+        let (redirect_uri, client_state, code_challenge, device) = match &connect.ending {
+            Ending::Redirect {
+                redirect_uri,
+                client_state,
+                code_challenge,
+            } => (
+                Some(redirect_uri),
+                client_state.as_ref(),
+                Some(code_challenge),
+                None,
+            ),
+            Ending::Device { device } => (None, None, None, Some(&device.as_bytes()[..])),
+        };
         sqlx::query(
             "INSERT INTO pending_connects (state, instance, cookie, cookie_slot, connection_id, client_id,
-                 client_name, may_refresh, redirect_uri, client_state, code_challenge, scopes, created_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 client_name, may_refresh, redirect_uri, client_state, code_challenge, device, key_request, scopes,
+                 created_at, expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&connect.state.as_bytes()[..])
         .bind(connect.instance.as_str())
@@ -152,9 +171,11 @@ impl Transaction {
         .bind(&connect.client_id)
         .bind(&connect.client_name)
         .bind(connect.may_refresh)
-        .bind(&connect.redirect_uri)
-        .bind(&connect.client_state)
-        .bind(&connect.code_challenge)
+        .bind(redirect_uri)
+        .bind(client_state)
+        .bind(code_challenge)
+        .bind(device)
+        .bind(connect.key_request.as_ref().map(encoding::key_request_text))
         .bind(connect.scopes.to_string())
         .bind(encoding::seconds(connect.created_at))
         .bind(encoding::seconds(connect.expires_at))
@@ -189,6 +210,19 @@ impl Transaction {
     async fn seal_code(&mut self, state: &Digest, sealed: &[u8]) -> Result<(), StoreError> {
         sqlx::query("UPDATE pending_connects SET sealed_code = ? WHERE state = ?")
             .bind(sealed)
+            .bind(&state.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn note_key_request(
+        &mut self,
+        state: &Digest,
+        key_request: &KeyRequest,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE pending_connects SET key_request = ? WHERE state = ?")
+            .bind(encoding::key_request_text(key_request))
             .bind(&state.as_bytes()[..])
             .execute(&mut *self.open)
             .await?;
@@ -273,6 +307,7 @@ impl Transaction {
                 redirect_uri,
                 code_challenge,
             } => (Some(redirect_uri), Some(code_challenge)),
+            CredentialKind::Device { code_challenge } => (None, code_challenge.as_ref()),
             CredentialKind::Access | CredentialKind::Refresh => (None, None),
         };
         sqlx::query(

@@ -42,6 +42,8 @@ classes! {
     Consent, "consent", 60;
     /// Fetches of a client's metadata document; what is remembered does not count.
     Document, "document", 20;
+    /// Devices that ask for codes (RFC 8628).
+    Device, "device", 30;
     /// Coming back from Internet Identity.
     Redeem, "redeem", 60;
     /// Token requests that give no token.

@@ -17,5 +17,6 @@ pub use sealed::{ConnectionKeyPair, ConnectionPublicKey, SealError, SealPurpose,
 pub use slot::{SlotKey, slot_id};
 pub use store::{
     Completed, Completion, ConnectionRecord, Evicted, GrantKeyRecord, GrantRecord, GrantState,
-    NewConnection, NewSlotRow, Opened, SlotChange, SlotRecord, Store, StoreError, Tables, User,
+    KeyRequest, NewConnection, NewSlotRow, Opened, SessionKey, SlotChange, SlotRecord, Store,
+    StoreError, Tables, User,
 };

@@ -16,7 +16,8 @@ mod server;
 mod web;
 mod world;
 
-pub use network::{Anchors, Canisters, Description, Devnet, Ports, Running};
+pub use consent::Handshake;
+pub use network::{Anchors, Canisters, Description, Devnet, Handshakes, Ports, Running};
 pub use world::World;
 
 /// Locks a mutex whose data a panicking holder cannot have left half-changed in a way that

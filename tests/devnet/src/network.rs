@@ -22,7 +22,7 @@ use crate::{
         oql::{HostileOql, Oql},
         types::Types,
     },
-    consent::Deployment,
+    consent::{Deployment, Handshake},
     control::{self, Controlled},
     replica::{self, Replica, faults::Kind, subnet::canister_id},
     server, web,
@@ -56,6 +56,15 @@ pub struct Ports {
     pub ii: u16,
     /// The page of the second (production) II.
     pub ii_prod: u16,
+}
+
+/// Which generation of the protocol each II speaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handshakes {
+    /// The first (beta) II.
+    pub ii: Handshake,
+    /// The second (production) II.
+    pub ii_prod: Handshake,
 }
 
 /// What a test must know to use the network; printed by the binary as one JSON line.
@@ -165,7 +174,7 @@ impl Devnet {
     ///
     /// # Errors
     /// When a port cannot be bound.
-    pub async fn start(ports: Ports) -> io::Result<Running> {
+    pub async fn start(ports: Ports, handshakes: Handshakes) -> io::Result<Running> {
         let ic = server::bind(ports.ic).await?;
         let ii = server::bind(ports.ii).await?;
         let ii_prod = server::bind(ports.ii_prod).await?;
@@ -174,7 +183,11 @@ impl Devnet {
         };
 
         let canisters = Canisters::assign();
-        let controlled = Arc::new(install(&canisters));
+        let pages = [
+            (url(&ii)?, handshakes.ii),
+            (url(&ii_prod)?, handshakes.ii_prod),
+        ];
+        let controlled = Arc::new(install(&canisters, pages));
         let replica = controlled.replica.clone();
         let (stop, stopped) = watch::channel(());
         let (world, mut servers) = world::start(&canisters, &controlled.world, &stopped).await?;
@@ -226,7 +239,7 @@ impl Running {
     }
 }
 
-fn install(ids: &Canisters) -> Controlled {
+fn install(ids: &Canisters, [page, page_prod]: [(String, Handshake); 2]) -> Controlled {
     let ledger = Arc::new(Ledger::default());
     let management = Arc::new(Management::default());
     let cycles_ledger = Arc::new(CyclesLedger::new(management.clone()));
@@ -252,8 +265,10 @@ fn install(ids: &Canisters) -> Controlled {
         (ids.consenting, Box::new(Consenting)),
     ];
     let replica = Arc::new(Replica::new(canisters, management.clone()));
-    let deployment = |canister, double| Deployment {
+    let deployment = |canister, double, (origin, handshake)| Deployment {
         canister,
+        origin,
+        handshake,
         double,
         replica: replica.clone(),
     };
@@ -262,8 +277,8 @@ fn install(ids: &Canisters) -> Controlled {
         management,
         cycles_ledger,
         cmc,
-        ii: deployment(ids.ii, ii),
-        ii_prod: deployment(ids.ii_prod, ii_prod),
+        ii: deployment(ids.ii, ii, page),
+        ii_prod: deployment(ids.ii_prod, ii_prod, page_prod),
         world: Arc::new(WorldState::default()),
         replica,
     }

@@ -126,14 +126,46 @@ impl Browser {
     /// # Panics
     /// When the page has no form.
     pub async fn submit(&mut self, page: &Page) -> Page {
+        self.fill_in(page, &[]).await
+    }
+
+    /// The same after typing into its fields.
+    ///
+    /// # Panics
+    /// When the page has no form or no such field.
+    pub async fn fill_in(&mut self, page: &Page, typed: &[(&str, &str)]) -> Page {
+        let first = page.form().buttons.into_iter().next();
+        self.press(page, typed, first).await
+    }
+
+    /// Submits the page's form with the button of this value.
+    ///
+    /// # Panics
+    /// When the page has no form or no such button.
+    pub async fn choose(&mut self, page: &Page, value: &str) -> Page {
+        let button = page
+            .form()
+            .buttons
+            .into_iter()
+            .find(|(_, known)| known == value);
+        assert!(button.is_some(), "no button {value}:\n{}", page.body);
+        self.press(page, &[], button).await
+    }
+
+    async fn press(
+        &mut self,
+        page: &Page,
+        typed: &[(&str, &str)],
+        button: Option<(String, String)>,
+    ) -> Page {
         let form = page.form();
         let mut fields = form.fields.clone();
-        fields.extend(
-            form.buttons
-                .first()
-                .filter(|(name, _)| !name.is_empty())
-                .cloned(),
-        );
+        for (name, value) in typed {
+            let field = fields.iter_mut().find(|(known, _)| known == name);
+            let field = field.unwrap_or_else(|| panic!("no field {name}:\n{}", page.body));
+            (*value).clone_into(&mut field.1);
+        }
+        fields.extend(button.filter(|(name, _)| !name.is_empty()));
         let target = if form.action.is_empty() {
             page.url.clone()
         } else {

@@ -7,6 +7,7 @@
 
 mod binaries;
 mod browser;
+mod device;
 mod devnet;
 mod forms;
 mod funds;
@@ -25,6 +26,7 @@ mod world;
 
 pub use binaries::{binary, repository};
 pub use browser::{Browser, Page};
+pub use device::{Device, DeviceCodes};
 pub use devnet::{Consent, Devnet, Fault, IcRequest};
 pub use funds::Interference;
 pub use gateway::Gateway;
@@ -36,7 +38,7 @@ pub use process::{Process, Spawn};
 pub use proxy::{Passed, Proxy};
 pub use schema::mismatch;
 pub use signer::Signer;
-pub use stack::{Instance, Stack};
+pub use stack::{Handshake, Instance, Stack};
 pub use wait::{START_BOUND, until, until_every};
 pub use world::World;
 

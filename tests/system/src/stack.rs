@@ -42,6 +42,26 @@ impl Instance {
     }
 }
 
+/// Which generation of Internet Identity's protocol both instances and devnet speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Handshake {
+    /// `registration-delegation`
+    #[default]
+    RegistrationDelegation,
+    /// `key-request`
+    KeyRequest,
+}
+
+impl Handshake {
+    /// Its name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Handshake::RegistrationDelegation => "registration-delegation",
+            Handshake::KeyRequest => "key-request",
+        }
+    }
+}
+
 /// Devnet, signer and gateway, each a process, in one temporary directory.
 #[derive(Debug)]
 pub struct Stack {
@@ -62,12 +82,23 @@ impl Stack {
 
     /// Starts all three, with these lines at the end of gateway.toml.
     pub async fn start_with(settings: &str) -> Self {
+        Self::start_all(Handshake::default(), settings).await
+    }
+
+    /// Starts all three; people sign in by this handshake at both instances.
+    pub async fn start_by(handshake: Handshake) -> Self {
+        let name = handshake.as_str();
+        let settings = format!("ii_handshake = \"{name}\"\nii_handshake_prod = \"{name}\"\n");
+        Self::start_all(handshake, &settings).await
+    }
+
+    async fn start_all(handshake: Handshake, settings: &str) -> Self {
         let port = free_port();
         let place = Place {
             url: format!("http://127.0.0.1:{port}"),
             port,
         };
-        Self::start_at(place, settings, &[]).await
+        Self::start_at(handshake, place, settings, &[]).await
     }
 
     /// Starts all three, the gateway behind a proxy whose address it takes for its own, with further environment
@@ -77,17 +108,22 @@ impl Stack {
             url: proxy.url(),
             port: proxy.gateway_port(),
         };
-        Self::start_at(place, "", env).await
+        Self::start_at(Handshake::default(), place, "", env).await
     }
 
-    async fn start_at(place: Place, settings: &str, env: &[(&str, &str)]) -> Self {
+    async fn start_at(
+        handshake: Handshake,
+        place: Place,
+        settings: &str,
+        env: &[(&str, &str)],
+    ) -> Self {
         let dir = TempDir::with_prefix("icgate-test-").expect("a temporary directory");
         let part = |name: &str| {
             let path = dir.path().join(name);
             fs::create_dir_all(&path).expect("a directory in the temporary directory");
             path
         };
-        let devnet = Devnet::start(&part("devnet")).await;
+        let devnet = Devnet::start(&part("devnet"), handshake).await;
         let signer =
             Signer::start(&part("signer"), &SignerSettings::new(&devnet, &place.url)).await;
         let gateway =

@@ -148,6 +148,7 @@ impl Connections for Service {
             slot_id,
             registration_key_der: vec![0x30, 0x2A],
             expires_at_ns: Moment::now().plus(900).nanos(),
+            session_keys_der: Vec::new(),
         }))
     }
 

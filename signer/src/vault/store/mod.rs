@@ -17,7 +17,8 @@ use sqlx::{
 pub use connections::{Evicted, NewConnection, NewSlotRow, Opened, SlotChange};
 pub use grants::Completion;
 pub use records::{
-    Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, SlotRecord, User,
+    Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, KeyRequest, SessionKey,
+    SlotRecord, User,
 };
 
 use self::writer::{Loan, Writer};

@@ -25,7 +25,7 @@ use crate::{
         ledger::Ledger,
         management::Management,
     },
-    consent::{ChainFault, Consent, Deployment},
+    consent::{Consent, ConsentFault, Deployment},
     replica::{
         Replica,
         faults::Fault,
@@ -108,7 +108,7 @@ struct ConsentBody {
     #[serde(default)]
     ttl_seconds: Option<u64>,
     #[serde(default)]
-    fault: Option<ChainFault>,
+    fault: Option<ConsentFault>,
     /// Checks the callback's allow-list also where II's page would not: on loopback.
     #[serde(default)]
     check_callback: bool,
