@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 30] = [
+pub(super) const NAMES: [&str; 31] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",

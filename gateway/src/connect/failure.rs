@@ -18,6 +18,7 @@ pub(crate) fn too_often(too_many: TooMany) -> Response {
             "Too many requests have come from your network address. Try again in {seconds} seconds."
         ),
         retry: Some(seconds),
+        wait: false,
     }
     .into_response()
 }
