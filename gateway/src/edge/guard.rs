@@ -371,16 +371,22 @@ mod tests {
             "/prod/oauth/register",
             "/oauth/register/icg_client_x",
             "/oauth/revoke",
+            "/oauth/device_authorization",
             "/token",
             "/register",
         ] {
             assert_eq!(Reach::of(path), Reach::Open, "{path}");
         }
+        assert_eq!(
+            Reach::of("/prod/oauth/connect/callback"),
+            Reach::Identity(InstanceName::Prod)
+        );
         for path in [
             "/",
             "/oauth/authorize",
             "/oauth/connect/redeem",
-            "/prod/oauth/connect/callback",
+            "/oauth/finish",
+            "/oauth/device",
             "/mcpx",
             "/healthz",
             "/oauth/token/x",

@@ -124,7 +124,9 @@ fn issue(
     changes.push(Change::Spend {
         hash: spent.hash,
         sealed: match spent.kind {
-            CredentialKind::Refresh => presented.seal_all(&minted.credentials()),
+            CredentialKind::Refresh | CredentialKind::Device { .. } => {
+                presented.seal_all(&minted.credentials())
+            }
             // Never given again.
             _ => Vec::new(),
         },
