@@ -19,6 +19,7 @@ use crate::{
     instance::InstanceName,
     mcp::{Mcp, McpError},
     oauth::{Oauth, OauthError},
+    uploads::Uploads,
 };
 
 /// The whole gateway behind the edge.
@@ -27,6 +28,7 @@ pub struct App {
     health: Health,
     oauth: Arc<Oauth>,
     mcp: Mcp,
+    uploads: Uploads,
 }
 
 /// Why the gateway cannot start.
@@ -42,6 +44,9 @@ pub enum AppError {
     /// The MCP server cannot be made.
     #[error(transparent)]
     Mcp(#[from] McpError),
+    /// The folder for uploads cannot be made.
+    #[error("the folder for uploads cannot be made: {0}")]
+    Uploads(#[from] std::io::Error),
 }
 
 impl App {
@@ -52,13 +57,20 @@ impl App {
     pub async fn open(config: &Config) -> Result<Self, AppError> {
         let signer = SignerClient::new(&config.signer)?;
         let oauth = Arc::new(Oauth::open(config, signer.clone()).await?);
-        let mcp = Mcp::new(config, signer.clone(), Arc::clone(&oauth) as _)?;
+        let uploads = Uploads::open(&config.state_dir, config.public_url.clone(), oauth.store())?;
+        let mcp = Mcp::new(
+            config,
+            signer.clone(),
+            Arc::clone(&oauth) as _,
+            uploads.clone(),
+        )?;
         let guard = Guard::new(config);
         Ok(Self {
             guard,
             health: Health::new(signer),
             oauth,
             mcp,
+            uploads,
         })
     }
 
@@ -87,6 +99,10 @@ impl App {
         if request.uri().path() == "/healthz" {
             return self.health.answer(request.method()).await;
         }
+        let request = match self.uploads.handle(&self.oauth, request).await {
+            Ok(response) => return response,
+            Err(request) => *request,
+        };
         self.oauth.handle(request).await.unwrap_or_else(not_found)
     }
 

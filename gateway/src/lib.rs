@@ -23,3 +23,4 @@ pub mod pages;
 pub mod scope;
 pub mod store;
 pub mod telemetry;
+pub mod uploads;

@@ -92,6 +92,11 @@ impl Oauth {
         })
     }
 
+    /// The database it opened.
+    pub(crate) fn store(&self) -> Store {
+        self.server.store.clone()
+    }
+
     /// Answers a request to one of the authorization server's addresses or pages; none for any other.
     pub async fn handle(&self, request: Request) -> Option<Response> {
         let route = Route::find(request.uri().path())?;

@@ -37,7 +37,7 @@ fn connection_id(row: &SqliteRow, column: &str) -> Result<ConnectionId, StoreErr
     Ok(ConnectionId::new(row.try_get::<String, _>(column)?))
 }
 
-fn instance(row: &SqliteRow) -> Result<InstanceName, StoreError> {
+pub(super) fn instance(row: &SqliteRow) -> Result<InstanceName, StoreError> {
     let text: &str = row.try_get("instance")?;
     InstanceName::ALL
         .into_iter()

@@ -13,6 +13,7 @@ mod read;
 mod reaper;
 pub mod records;
 mod transaction;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use digest::Digest;
 pub use limits::Limits;
 pub use moment::Moment;
 pub use transaction::{Committed, Registered, Transaction};
+pub use uploads::{Room, UploadRecord};
 
 const FILE: &str = "gateway.db";
 const READERS: u32 = 4;
