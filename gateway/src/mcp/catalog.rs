@@ -8,7 +8,12 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    arguments::Arguments, call, caller::Caller, failure::Failure, identity, interface,
+    arguments::Arguments,
+    call,
+    caller::Caller,
+    failure::Failure,
+    identity, interface,
+    management::{self, Wasm},
     passed::PassedInterfaces,
 };
 use crate::{
@@ -29,6 +34,8 @@ pub(super) struct Tools {
     pub(super) own_origin: String,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
+    /// What Wasm modules are taken from.
+    pub(super) wasm: Wasm,
 }
 
 /// What a tool found: text to read, the same as data, and remarks.
@@ -52,6 +59,12 @@ impl Output {
         self.notes.push(note.into());
     }
 
+    /// The data.
+    #[cfg(test)]
+    pub(super) fn structured(&self) -> &Value {
+        &self.structured
+    }
+
     fn into_result(self) -> CallToolResult {
         let texts = std::iter::once(self.text).chain(self.notes);
         let mut result = CallToolResult::success(texts.map(ContentBlock::text).collect());
@@ -69,6 +82,8 @@ pub(super) type Run =
 pub(super) enum Group {
     /// Reading interfaces, calling canisters, being the user.
     Core,
+    /// Building and running canisters.
+    Management,
 }
 
 /// One tool.
@@ -94,7 +109,12 @@ pub(super) struct Catalog {
 impl Catalog {
     /// The tools in the order they are listed; the first is cheap and changes nothing.
     pub(super) fn new(tools: Tools) -> Self {
-        let families = [interface::entries(), call::entries(), identity::entries()];
+        let families = [
+            interface::entries(),
+            call::entries(),
+            identity::entries(),
+            management::entries(),
+        ];
         Self {
             entries: families.into_iter().flatten().collect(),
             tools: Arc::new(tools),

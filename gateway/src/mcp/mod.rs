@@ -9,6 +9,7 @@ mod failure;
 mod identity;
 mod interface;
 mod listing;
+mod management;
 #[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
 mod origin;
@@ -32,6 +33,7 @@ use rmcp::transport::streamable_http_server::{
 use self::{
     catalog::{Catalog, Tools},
     listing::{Asked, Listing},
+    management::Wasm,
     passed::PassedInterfaces,
     server::Server,
 };
@@ -39,8 +41,10 @@ use crate::{
     body::{Request, Response},
     config::Config,
     connection::{Authorized, ConnectionEnd},
+    fetch::{Fetcher, Reach},
     ic::{Ic, IcError, interfaces::Interfaces},
     instance::InstanceName,
+    uploads::Uploads,
 };
 
 /// Why the MCP server cannot be made.
@@ -68,6 +72,7 @@ impl Mcp {
         config: &Config,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
+        uploads: Uploads,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let own_origin = config.public_url.as_str().to_owned();
@@ -77,6 +82,7 @@ impl Mcp {
             ended,
             own_origin,
             config.dev,
+            uploads,
         ))
     }
 
@@ -86,6 +92,7 @@ impl Mcp {
         ended: Arc<dyn ConnectionEnd>,
         own_origin: String,
         dev: bool,
+        uploads: Uploads,
     ) -> Mcp {
         let server = Server::new(Catalog::new(Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
@@ -95,6 +102,7 @@ impl Mcp {
             ended,
             own_origin,
             dev,
+            wasm: Wasm::new(uploads, Fetcher::new(Reach::new(dev))),
         }));
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)

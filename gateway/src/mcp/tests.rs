@@ -29,9 +29,11 @@ use crate::{
     body::{self, Response},
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
     ic::Ic,
-    instance::InstanceName,
+    instance::{InstanceName, PublicUrl},
     oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
+    store::{Limits, Store},
+    uploads::Uploads,
 };
 
 /// A signer for whom the origin decides what happens.
@@ -109,6 +111,7 @@ impl ConnectionEnd for Ended {
 struct Bench {
     mcp: Mcp,
     ended: Arc<Ended>,
+    _state: tempfile::TempDir,
 }
 
 /// Nothing listens on the port of a listener that is gone.
@@ -131,6 +134,10 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     );
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let ic = Ic::new(&format!("http://{ic}").parse().unwrap(), None).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path(), Limits::default()).await.unwrap();
+    let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
+    let uploads = Uploads::open(state.path(), public_url, store).unwrap();
     let ended = Arc::new(Ended::default());
     let signer = SignerClient::over(channel.connect_lazy());
     Bench {
@@ -140,8 +147,10 @@ async fn bench_with(ic: SocketAddr) -> Bench {
             Arc::<Ended>::clone(&ended),
             "http://127.0.0.1:8000".to_owned(),
             false,
+            uploads,
         ),
         ended,
+        _state: state,
     }
 }
 
