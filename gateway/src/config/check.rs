@@ -97,6 +97,7 @@ impl Checks {
             state_dir: self.or("ICGATE_STATE_DIR", PathBuf::from("/var/lib/icgate"), path),
             redirect_prefixes: self.list("OAUTH_ALLOWED_REDIRECT_PREFIXES", web_url),
             clients_file: self.file("OAUTH_CLIENTS_FILE"),
+            introspection_clients_file: self.file("OAUTH_INTROSPECTION_CLIENTS_FILE"),
             services: Services {
                 skills: self.optional("SKILLS_URL", |text, _| web_url(text)),
                 dashboard: self.optional("IC_DASHBOARD_API", |text, _| web_url(text)),

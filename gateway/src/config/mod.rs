@@ -48,6 +48,8 @@ pub struct Config {
     pub redirect_prefixes: Vec<Url>,
     /// Client registrations to import at start: a JSON array of RFC 7591 registrations with their `client_id`.
     pub clients_file: Option<PathBuf>,
+    /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
+    pub introspection_clients_file: Option<PathBuf>,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.
@@ -74,21 +76,6 @@ pub struct Services {
     pub icrc: Option<Url>,
     /// SNS API (`IC_SNS_API`).
     pub sns: Option<Url>,
-}
-
-impl Services {
-    /// The settings that were given, by their names.
-    pub fn given(&self) -> Vec<&'static str> {
-        [
-            ("SKILLS_URL", &self.skills),
-            ("IC_DASHBOARD_API", &self.dashboard),
-            ("IC_ICRC_API", &self.icrc),
-            ("IC_SNS_API", &self.sns),
-        ]
-        .into_iter()
-        .filter_map(|(name, url)| url.as_ref().map(|_| name))
-        .collect()
-    }
 }
 
 /// Which generation of Internet Identity's protocol an instance speaks.

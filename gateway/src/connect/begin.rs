@@ -1,7 +1,7 @@
 use http::header;
 use icgate_proto::v1;
 
-use super::{PENDING_SECONDS, link};
+use super::link;
 use crate::{
     body::Response,
     connection::ConnectionId,
@@ -12,6 +12,7 @@ use crate::{
     },
     scope::Scopes,
     store::{Digest, Moment, records::PendingConnect},
+    throttle::Source,
 };
 
 /// Begins a connection at the signer with the scopes the person ticked, and sends the browser to Internet Identity
@@ -21,6 +22,7 @@ pub(crate) async fn begin(
     instance: &Instance,
     request: AuthorizationRequest,
     scopes: Scopes,
+    source: Option<Source>,
 ) -> Result<Response, Refusal> {
     let now = Moment::now();
     if !server.store.has_room_for_connection(now).await? {
@@ -31,7 +33,8 @@ pub(crate) async fn begin(
     }
     let state = random_name();
     let cookie = Credential::mint(Prefix::ConnectCookie);
-    let expires_at = now.plus(PENDING_SECONDS);
+    let pending_seconds = server.limits.sign_in_time.as_secs();
+    let expires_at = now.plus(pending_seconds);
     let begun = server
         .signer
         .begin(v1::BeginRequest {
@@ -66,13 +69,13 @@ pub(crate) async fn begin(
         sealed_code: None,
     };
     let mut transaction = server.store.begin().await?;
-    transaction.add_pending_connect(&connect).await?;
+    transaction.add_pending_connect(&connect, source).await?;
     server.commit(transaction).await?;
     let link = link::to_internet_identity(instance, &state, &begun.registration_key_der);
     let mut response = see_other(&link)?;
     response.headers_mut().append(
         header::SET_COOKIE,
-        Cookie::connect(instance, &state_hash).set(&cookie.text(), PENDING_SECONDS),
+        Cookie::connect(instance, &state_hash).set(&cookie.text(), pending_seconds),
     );
     Ok(response)
 }

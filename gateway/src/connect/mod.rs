@@ -7,8 +7,6 @@ mod link;
 mod redeem;
 
 pub(crate) use begin::begin;
+pub(crate) use failure::too_often;
 pub(crate) use link::callbacks;
 pub(crate) use redeem::{MAX_BODY as MAX_REDEEM, redeem};
-
-/// How long the person may take at Internet Identity.
-const PENDING_SECONDS: u64 = 600;

@@ -24,10 +24,8 @@ use crate::{
 /// Longest redeem request that is read, in bytes: a chain of 64 KiB, escaped, and its state.
 pub(crate) const MAX_BODY: usize = 80 * 1024;
 const MAX_CHAIN: usize = 64 * 1024;
-/// Life of an authorization code.
-const CODE_SECONDS: u64 = 120;
 /// A code that is presented at its last moment still has to be exchanged at the signer.
-const CODE_SLOT_SECONDS: u64 = CODE_SECONDS + 60;
+const SLOT_OUTLIVES_CODE: u64 = 60;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -220,8 +218,11 @@ async fn add_slot(
             connection: Some(reference(connect, cookie)),
             slots: vec![v1::NewSlot {
                 secret: code.secret().to_wire(),
-                expires_at_ns: Moment::now().plus(CODE_SLOT_SECONDS).nanos(),
+                expires_at_ns: Moment::now()
+                    .plus(server.limits.code_time.as_secs() + SLOT_OUTLIVES_CODE)
+                    .nanos(),
             }],
+            drop_slot_ids: Vec::new(),
         })
         .await?;
     added
@@ -250,6 +251,7 @@ async fn record(
             code: code.digest(),
             slot,
             sealed: cookie.seal_all(&[code]),
+            code_seconds: server.limits.code_time.as_secs(),
         };
         complete(connect, granted, issued, now)
     } else {
@@ -269,6 +271,7 @@ struct Issued {
     code: Digest,
     slot: String,
     sealed: Vec<u8>,
+    code_seconds: u64,
 }
 
 /// What a completed sign-in leaves: a connection with one code, and the end of those whose grant it took.
@@ -311,7 +314,7 @@ fn complete(
         slot: issued.slot,
         scopes: granted.scopes,
         issued_at: now,
-        expires_at: now.plus(CODE_SECONDS).min(granted.expires_at),
+        expires_at: now.plus(issued.code_seconds).min(granted.expires_at),
         spent_at: None,
         presented_at: None,
         succeeded_at: None,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id",
 );
@@ -62,7 +62,10 @@ impl Reach {
             }
             if let Some(rest) = path.strip_prefix(name.prefix()) {
                 let endpoint = rest.strip_prefix("/oauth").unwrap_or(rest);
-                if well_known(rest) || matches!(endpoint, "/token" | "/register" | "/revoke") {
+                if well_known(rest)
+                    || matches!(endpoint, "/token" | "/register" | "/revoke")
+                    || endpoint.starts_with("/register/")
+                {
                     return Reach::Open;
                 }
             }

@@ -14,7 +14,7 @@ impl Fetcher {
         let _place = self.places.take(url.host_str().unwrap_or_default())?;
         let fetching = async {
             let target = Target::find(url, self.reach, &*self.resolver).await?;
-            let response = Self::client(&target)?
+            let response = Self::client(&target, 0)?
                 .get(url.clone())
                 .header(
                     header::ACCEPT,

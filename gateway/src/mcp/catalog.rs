@@ -8,16 +8,20 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
+    apps,
     arguments::Arguments,
     call,
     caller::Caller,
+    discovery,
     failure::Failure,
     identity, interface,
     management::{self, Wasm},
     passed::PassedInterfaces,
+    skills,
 };
 use crate::{
-    connection::ConnectionEnd,
+    connection::{AccessLevel, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
 };
@@ -32,6 +36,8 @@ pub(super) struct Tools {
     pub(super) ended: Arc<dyn ConnectionEnd>,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
+    /// Apps, dashboards and skills.
+    pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
     /// What Wasm modules are taken from.
@@ -84,6 +90,10 @@ pub(super) enum Group {
     Core,
     /// Building and running canisters.
     Management,
+    /// Finding apps and canisters.
+    Discovery,
+    /// Texts that teach how to do something.
+    Skills,
 }
 
 /// One tool.
@@ -114,6 +124,9 @@ impl Catalog {
             call::entries(),
             identity::entries(),
             management::entries(),
+            apps::entries(),
+            discovery::entries(),
+            skills::entries(),
         ];
         Self {
             entries: families.into_iter().flatten().collect(),
@@ -129,6 +142,13 @@ impl Catalog {
             .collect()
     }
 
+    /// What a call of a tool needs. None when there is no such tool.
+    pub(super) fn needs(&self, name: &str, arguments: Option<JsonObject>) -> Option<Scopes> {
+        let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
+        let scope = (entry.scope)(&Arguments::new(arguments));
+        Some(Scopes::from_iter([scope]))
+    }
+
     /// Runs a tool for whoever the token speaks for. None when there is no such tool.
     pub(super) async fn call(
         &self,
@@ -142,6 +162,9 @@ impl Catalog {
         let authorized = &caller.authorized;
         let outcome = if authorized.scopes.covers(needed) {
             (entry.run)(&self.tools, caller, arguments).await
+        } else if authorized.access_level == AccessLevel::Queries {
+            // No scope helps before the user allows more at Internet Identity.
+            Err(Failure::read_only())
         } else {
             Err(Failure::scope(authorized.scopes, needed))
         };

@@ -21,6 +21,7 @@ use crate::{
     instance::Instance,
     pages,
     scope::{Scope, Scopes},
+    throttle::{Class, Source},
 };
 
 const BROWSER_COOKIE_SECONDS: u64 = 24 * 3600;
@@ -32,11 +33,12 @@ impl Server {
         instance: &Instance,
         headers: &HeaderMap,
         query: &str,
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         if let Some(canonical) = elsewhere_on_loopback(instance, headers, query) {
             return see_other(&canonical);
         }
-        match self.checked(instance, query).await {
+        match self.checked(instance, query, source).await {
             Ok(request) => Ok(self.page(instance, headers, query, &request, None)),
             Err(Rejected::Here(refusal)) => Err(refusal),
             Err(Rejected::There(to, refusal)) => {
@@ -51,6 +53,7 @@ impl Server {
         instance: &Instance,
         headers: &HeaderMap,
         body: &[u8],
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         if is_foreign(headers, instance) {
             return Err(foreign());
@@ -74,7 +77,7 @@ impl Server {
             )
             .with_status(StatusCode::FORBIDDEN));
         }
-        let request = match self.checked(instance, query).await {
+        let request = match self.checked(instance, query, source).await {
             Ok(request) => request,
             Err(Rejected::Here(refusal)) => return Err(refusal),
             Err(Rejected::There(to, refusal)) => {
@@ -90,7 +93,7 @@ impl Server {
             let problem = Some("Tick at least one thing it may do, or deny.");
             return Ok(self.page(instance, headers, query, &request, problem));
         }
-        connect::begin(self, instance, request, ticked).await
+        connect::begin(self, instance, request, ticked, source).await
     }
 
     fn page(
@@ -138,12 +141,20 @@ impl Server {
         &self,
         instance: &Instance,
         query: &str,
+        source: Option<Source>,
     ) -> Result<AuthorizationRequest, Rejected> {
         let client_id = authorization::client_id(query)?;
         let client = match self.store.client(&client_id).await.map_err(Refusal::from)? {
             Some(registered) => Some(registered),
             None => match self.documents.address(&client_id) {
-                Some(address) => Some(self.documents.client(&address, &self.allowed).await?),
+                Some(address) => {
+                    if !self.documents.remembers(&address) {
+                        self.throttle
+                            .admit(Class::Document, source)
+                            .map_err(Refusal::from)?;
+                    }
+                    Some(self.documents.client(&address, &self.allowed).await?)
+                }
                 None => None,
             },
         };

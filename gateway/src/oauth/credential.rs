@@ -23,6 +23,8 @@ pub(crate) enum Prefix {
     Code,
     Access,
     Refresh,
+    /// Registration access token (RFC 7592); opens nothing at the signer.
+    Registration,
 }
 
 impl Prefix {
@@ -32,6 +34,7 @@ impl Prefix {
             Prefix::Code => "icg_ac_",
             Prefix::Access => "icg_at_",
             Prefix::Refresh => "icg_rt_",
+            Prefix::Registration => "icg_ra_",
         }
     }
 }

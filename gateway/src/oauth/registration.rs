@@ -5,15 +5,18 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::{Code, Refusal},
-    credential::random_name,
+    credential::{Credential, random_name},
     redirect::AllowList,
 };
 use crate::{
     candid::foreign::is_plain,
+    instance::Instance,
     store::{Moment, records::Client},
 };
 
-/// Longest registration that is read, in bytes: sixteen redirect URIs and some room.
+/// What the id of a registered client begins with; 128 random bits follow.
+pub(crate) const ID_PREFIX: &str = "icg_client_";
+/// Longest registration that is read, in bytes. Less of it is kept: clients also send keys, logos and statements.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 const MAX_REDIRECTS: usize = 16;
 /// Longest client name that is kept, in characters.
@@ -32,16 +35,31 @@ struct Metadata {
     response_types: Option<Vec<String>>,
 }
 
-/// Decides about a registration.
-pub(crate) fn register(body: &[u8], allowed: &AllowList, now: Moment) -> Result<Client, Refusal> {
-    // An object first: the derived reader would also take an array of the values.
-    let members = serde_json::from_slice(body).map_err(|_| not_metadata())?;
-    client(
-        format!("icg_client_{}", random_name()),
-        members,
-        allowed,
-        now,
-    )
+/// Decides about a registration of which at most `kept` bytes are kept.
+pub(crate) fn register(
+    body: &[u8],
+    allowed: &AllowList,
+    kept: usize,
+    now: Moment,
+) -> Result<Client, Refusal> {
+    let id = format!("{ID_PREFIX}{}", random_name());
+    bounded(client(id, members(body)?, allowed, now)?, kept)
+}
+
+/// The members of a registration. An object first: the derived reader would also take an array of the values.
+pub(super) fn members(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    serde_json::from_slice(body).map_err(|_| not_metadata())
+}
+
+/// What anybody may have kept is bounded.
+pub(super) fn bounded(client: Client, kept: usize) -> Result<Client, Refusal> {
+    let uris: usize = client.redirect_uris.iter().map(String::len).sum();
+    if uris + client.name.as_ref().map_or(0, String::len) > kept {
+        return Err(bad_redirect(
+            "The redirect URIs together are longer than this server keeps; register fewer or shorter ones.",
+        ));
+    }
+    Ok(client)
 }
 
 /// The client that these members describe, when the rules allow it.
@@ -86,8 +104,8 @@ pub(super) fn client(
     })
 }
 
-/// What the client is told (section 3.2.1); members that are not set are left out.
-pub(crate) fn describe(client: &Client) -> Value {
+/// What the client is told (RFC 7591 section 3.2.1, RFC 7592 section 3); members that are not set are left out.
+pub(crate) fn describe(client: &Client, instance: &Instance, token: &Credential) -> Value {
     let grant_types: &[&str] = if client.may_refresh {
         &["authorization_code", "refresh_token"]
     } else {
@@ -100,6 +118,8 @@ pub(crate) fn describe(client: &Client) -> Value {
         "token_endpoint_auth_method": "none",
         "grant_types": grant_types,
         "response_types": ["code"],
+        "registration_access_token": *token.text(),
+        "registration_client_uri": instance.endpoint(&format!("oauth/register/{}", client.id)),
     });
     if let Some(name) = &client.name {
         answer["client_name"] = name.as_str().into();
@@ -133,13 +153,22 @@ fn bad_redirect(description: &'static str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::{credential::Prefix, tests::instances};
+
+    const KEPT: usize = 4 << 10;
 
     fn decide(body: &Value) -> Result<Client, Refusal> {
         register(
             body.to_string().as_bytes(),
             &AllowList::new(Vec::new()),
+            KEPT,
             Moment::from_seconds(7),
         )
+    }
+
+    fn told(client: &Client) -> Value {
+        let [beta, _] = instances("https://gate.example");
+        describe(client, &beta, &Credential::mint(Prefix::Registration))
     }
 
     #[test]
@@ -154,14 +183,14 @@ mod tests {
             "scope": null,
         }))
         .unwrap();
-        let answer = describe(&client);
+        let answer = told(&client);
         assert_eq!(answer["client_name"], "Claude Code");
         assert_eq!(answer["token_endpoint_auth_method"], "none");
         assert_eq!(answer["redirect_uris"][0], "http://localhost:4242/callback");
         assert!(!answer.to_string().contains("null"));
         let nameless =
             decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"], "client_name": null}));
-        assert!(describe(&nameless.unwrap()).get("client_name").is_none());
+        assert!(told(&nameless.unwrap()).get("client_name").is_none());
     }
 
     #[test]
@@ -174,6 +203,9 @@ mod tests {
 
     #[test]
     fn bad_redirects_have_the_standard_error() {
+        let heavy: Vec<_> = (0..3)
+            .map(|n| format!("http://127.0.0.1/{n}{}", "x".repeat(1_500)))
+            .collect();
         let many = vec!["http://127.0.0.1/cb"; MAX_REDIRECTS + 1];
         let long = format!("http://127.0.0.1/{}", "x".repeat(2_048));
         for body in [
@@ -181,12 +213,18 @@ mod tests {
             json!({"redirect_uris": []}),
             json!({"redirect_uris": many}),
             json!({"redirect_uris": [long]}),
+            json!({"redirect_uris": heavy}),
             json!({"redirect_uris": ["http://127.0.0.1/cb", "https://evil.example/cb"]}),
         ] {
             assert_eq!(decide(&body).unwrap_err().code, Code::InvalidRedirectUri);
         }
         for body in ["", "[]", "{\"redirect_uris\":\"x\"}", "nonsense"] {
-            let refusal = register(body.as_bytes(), &AllowList::new(Vec::new()), Moment::now());
+            let refusal = register(
+                body.as_bytes(),
+                &AllowList::new(Vec::new()),
+                KEPT,
+                Moment::now(),
+            );
             assert_eq!(
                 refusal.unwrap_err().code,
                 Code::InvalidClientMetadata,

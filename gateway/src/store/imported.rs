@@ -17,7 +17,8 @@ impl Transaction {
                 "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at, imported)
                  VALUES (?, ?, ?, ?, ?, ?, 1)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, redirect_uris = excluded.redirect_uris,
-                     may_refresh = excluded.may_refresh, imported = 1",
+                     may_refresh = excluded.may_refresh, imported = 1,
+                     management_token = NULL, former_management_token = NULL",
             )
             .bind(&client.id)
             .bind(&client.name)

@@ -123,7 +123,11 @@ async fn family(
         .await?;
     let Some(row) = row else { return Ok(None) };
     let connection = encoding::connection(&row)?;
-    let successors = successors(db, hash).await?;
+    // Only what was spent has any.
+    let successors = match credential.spent_at {
+        Some(_) => successors(db, hash).await?,
+        None => Vec::new(),
+    };
     Ok(Some(Family {
         credential,
         connection,

@@ -1,7 +1,7 @@
 //! The addresses of uploads: `POST /uploads` announces one, `PUT /uploads/ID` sends bytes, `GET` or `HEAD` says how
 //! many have arrived, `DELETE` takes it away. Those of the production instance stand below `/prod`.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use crate::{
     oauth::{Oauth, no_store_json},
     scope::Scope,
     store::{Digest, UploadRecord},
+    throttle::Class,
 };
 
 /// Longest announcement, in bytes.
@@ -84,9 +85,10 @@ impl Uploads {
         let Some((instance, place)) = route(&path) else {
             return Err(Box::new(request));
         };
+        let (head, body) = request.into_parts();
         let answered = match place {
-            Place::All => self.all(oauth, instance, request).await,
-            Place::One(id) => self.one(oauth, instance, id, request).await,
+            Place::All => self.all(oauth, instance, &head, body).await,
+            Place::One(id) => self.one(oauth, instance, id, &head, body).await,
         };
         Ok(answered.unwrap_or_else(Refused::into_response))
     }
@@ -95,13 +97,14 @@ impl Uploads {
         &self,
         oauth: &Oauth,
         instance: InstanceName,
-        request: Request,
+        head: &Parts,
+        body: Body,
     ) -> Result<Response, Refused> {
-        let authorized = permitted(oauth, instance, request.headers()).await?;
-        if request.method() != Method::POST {
+        let authorized = permitted(oauth, instance, head).await?;
+        if head.method != Method::POST {
             return Err(Refused::Method("POST"));
         }
-        let text = body::read(request.into_body(), MAX_ANNOUNCEMENT)
+        let text = body::read(body, MAX_ANNOUNCEMENT)
             .await
             .map_err(Refused::Body)?;
         let announced: Announcement = serde_json::from_slice(&text)
@@ -117,11 +120,12 @@ impl Uploads {
         oauth: &Oauth,
         instance: InstanceName,
         id: &str,
-        request: Request,
+        head: &Parts,
+        body: Body,
     ) -> Result<Response, Refused> {
-        let record = self.opened(oauth, instance, id, request.headers()).await?;
-        match *request.method() {
-            Method::PUT => self.put(&record, request).await,
+        let record = self.opened(oauth, instance, id, head).await?;
+        match head.method {
+            Method::PUT => self.put(&record, &head.headers, body).await,
             Method::GET | Method::HEAD => {
                 let offset = self.disk.length(&record.id).await?;
                 Ok(self.state(&record, offset, StatusCode::OK))
@@ -143,9 +147,12 @@ impl Uploads {
         oauth: &Oauth,
         instance: InstanceName,
         id: &str,
-        headers: &HeaderMap,
+        head: &Parts,
     ) -> Result<UploadRecord, Refused> {
-        if let Some(ticket) = ticket(headers) {
+        if let Some(ticket) = ticket(&head.headers) {
+            oauth
+                .admit(Class::Metadata, &head.extensions)
+                .map_err(Refused::Gate)?;
             let record = self.find(id).await?;
             let opens = record.instance == instance && record.ticket.matches(&ticket);
             return if opens {
@@ -154,7 +161,7 @@ impl Uploads {
                 Err(UploadError::Unknown.into())
             };
         }
-        let authorized = permitted(oauth, instance, headers).await?;
+        let authorized = permitted(oauth, instance, head).await?;
         let record = self.find(id).await?;
         if record.instance == instance && record.connection == authorized.connection {
             Ok(record)
@@ -163,8 +170,13 @@ impl Uploads {
         }
     }
 
-    async fn put(&self, record: &UploadRecord, request: Request) -> Result<Response, Refused> {
-        let part = Part::of(request.headers(), record.bytes)?;
+    async fn put(
+        &self,
+        record: &UploadRecord,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Refused> {
+        let part = Part::of(headers, record.bytes)?;
         let _turn = self.take_turn(&record.id)?;
         if record.complete {
             return Err(Refused::Complete);
@@ -173,7 +185,7 @@ impl Uploads {
         if part.start > offset {
             return Err(Refused::Gap { offset });
         }
-        let offset = self.receive(record, part, request.into_body()).await?;
+        let offset = self.receive(record, part, body).await?;
         if offset < record.bytes {
             return Ok(self.state(record, offset, StatusCode::ACCEPTED));
         }
@@ -239,10 +251,10 @@ pub(crate) fn parse_sha256(text: &str) -> Option<[u8; 32]> {
 async fn permitted(
     oauth: &Oauth,
     instance: InstanceName,
-    headers: &HeaderMap,
+    head: &Parts,
 ) -> Result<Authorized, Refused> {
     let authorized = oauth
-        .authenticate(instance, headers)
+        .authenticate(instance, &head.headers, &head.extensions)
         .await
         .map_err(|challenge| Refused::Gate(Box::new(challenge)))?;
     if !authorized.scopes.contains(Scope::Manage) {

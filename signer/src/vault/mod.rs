@@ -17,5 +17,5 @@ pub use sealed::{ConnectionKeyPair, ConnectionPublicKey, SealError, SealPurpose,
 pub use slot::{SlotKey, slot_id};
 pub use store::{
     Completed, Completion, ConnectionRecord, Evicted, GrantKeyRecord, GrantRecord, GrantState,
-    NewConnection, NewSlotRow, Opened, SlotRecord, Store, StoreError, Tables, User,
+    NewConnection, NewSlotRow, Opened, SlotChange, SlotRecord, Store, StoreError, Tables, User,
 };

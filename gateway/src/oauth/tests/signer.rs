@@ -188,6 +188,7 @@ impl Connections for Service {
             .iter()
             .map(|new| slot_of(&new.secret))
             .collect();
+        slots.retain(|_, slot| !request.drop_slot_ids.contains(slot));
         slots.extend(
             request
                 .slots
