@@ -12,10 +12,12 @@ mod connect;
 mod deploy;
 mod edge;
 mod grants;
+mod install;
 mod introspection;
 mod isolation;
 mod limits;
 mod main_job;
+mod management;
 mod metadata;
 mod outages;
 mod round_trips;
@@ -24,6 +26,7 @@ mod step_up;
 mod strangers;
 mod theft;
 mod tokens;
+mod uploads;
 
 /// A domain of an app that nobody runs: Internet Identity derives accounts for any origin.
 const APP: &str = "app.example";
