@@ -25,7 +25,8 @@ impl<'a> ManagementIdentity<'a> {
             tools,
             caller,
             account: AccountSelector {
-                origin: tools.own_origin.clone(),
+                // Internet Identity derives accounts from https whatever the scheme is, and the signer takes no other.
+                origin: tools.own_origin.replacen("http://", "https://", 1),
                 account: None,
             },
         }

@@ -53,7 +53,8 @@ impl Owner {
         let tokens = sign_in(&stack, 10_000, "ic:read ic:write ic:manage").await;
         let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
         let devnet = &stack.devnet;
-        let principal = devnet.principal_at("ii", 10_000, stack.gateway.url()).await;
+        let origin = stack.gateway.url().replacen("http://", "https://", 1);
+        let principal = devnet.principal_at("ii", 10_000, &origin).await;
         let canister = devnet.create_canister(&principal, CYCLES).await;
         Self {
             stack,
