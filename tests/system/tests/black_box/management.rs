@@ -89,7 +89,8 @@ async fn a_canister_lives_from_installation_to_deletion() {
     assert!(status.ok().contains("no code is installed"));
 
     owner.install("install").await;
-    let whoami = Call::query(&owner.canister, "whoami", "()").at(owner.stack.gateway.url());
+    let origin = owner.stack.gateway.url().replacen("http://", "https://", 1);
+    let whoami = Call::query(&owner.canister, "whoami", "()").at(&origin);
     assert!(
         owner
             .agent
