@@ -20,6 +20,7 @@ use crate::{
     mcp::{Mcp, McpError},
     oauth::{Oauth, OauthError},
     throttle::Class,
+    uploads::Uploads,
 };
 
 /// The whole gateway behind the edge.
@@ -28,6 +29,7 @@ pub struct App {
     health: Health,
     oauth: Arc<Oauth>,
     mcp: Mcp,
+    uploads: Uploads,
 }
 
 /// Why the gateway cannot start.
@@ -43,6 +45,9 @@ pub enum AppError {
     /// The MCP server cannot be made.
     #[error(transparent)]
     Mcp(#[from] McpError),
+    /// The folder for uploads cannot be made.
+    #[error("the folder for uploads cannot be made: {0}")]
+    Uploads(#[from] std::io::Error),
 }
 
 impl App {
@@ -53,11 +58,14 @@ impl App {
     pub async fn open(config: &Config) -> Result<Self, AppError> {
         let signer = SignerClient::new(&config.signer)?;
         let oauth = Arc::new(Oauth::open(config, signer.clone()).await?);
+        let store = oauth.store().clone();
+        let uploads = Uploads::open(&config.state_dir, config.public_url.clone(), store.clone())?;
         let mcp = Mcp::new(
             config,
             signer.clone(),
             Arc::clone(&oauth) as _,
-            oauth.store().clone(),
+            store,
+            uploads.clone(),
         )?;
         let guard = Guard::new(config);
         Ok(Self {
@@ -65,6 +73,7 @@ impl App {
             health: Health::new(signer),
             oauth,
             mcp,
+            uploads,
         })
     }
 
@@ -96,6 +105,10 @@ impl App {
                 Err(too_many) => *too_many,
             };
         }
+        let request = match self.uploads.handle(&self.oauth, request).await {
+            Ok(response) => return response,
+            Err(request) => *request,
+        };
         self.oauth.handle(request).await.unwrap_or_else(not_found)
     }
 

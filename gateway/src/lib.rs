@@ -28,3 +28,4 @@ pub mod scope;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;
+pub mod uploads;

@@ -9,13 +9,16 @@ use std::{
 };
 
 use candid::types::{Field, FuncMode, Function, Label, Type, TypeEnv, TypeInner};
-use candid_parser::IDLProg;
+use candid_parser::{IDLProg, syntax::IDLInitArgs};
 
 use super::{
     guard::{GuardError, Guarded, guard},
     stack::{self, Panicked},
 };
 use crate::nearest::nearest;
+
+/// Name of the one method of an init argument's interface.
+pub const INIT: &str = "init";
 
 /// A parsed interface.
 #[derive(Debug)]
@@ -82,6 +85,35 @@ impl Interface {
         stack::large(move || Interface::of(text, &guarded)).await?
     }
 
+    /// Parses the types of an init argument, as the metadata section `candid:args` has them. The interface has
+    /// one method, [`INIT`].
+    ///
+    /// # Errors
+    /// See [`InterfaceError`].
+    pub async fn of_init(text: Arc<str>) -> Result<Interface, InterfaceError> {
+        let guarded = guard(&text)?.into_owned();
+        stack::large(move || Interface::of_init_args(text, &guarded)).await?
+    }
+
+    fn of_init_args(text: Arc<str>, guarded: &Guarded<'_>) -> Result<Interface, InterfaceError> {
+        let invalid =
+            |error: candid_parser::Error| InterfaceError::Invalid(super::describe(&error));
+        let program: IDLInitArgs = guarded.as_str().parse().map_err(invalid)?;
+        let mut env = TypeEnv::new();
+        let args = candid_parser::typing::check_init_args(&mut env, &TypeEnv::new(), &program)
+            .map_err(invalid)?;
+        let function = Function {
+            modes: Vec::new(),
+            args,
+            rets: Vec::new(),
+        };
+        Ok(Interface::assemble(
+            text,
+            &env,
+            [(INIT.to_owned(), &function)],
+        ))
+    }
+
     fn of(text: Arc<str>, guarded: &Guarded<'_>) -> Result<Interface, InterfaceError> {
         let invalid =
             |error: candid_parser::Error| InterfaceError::Invalid(super::describe(&error));
@@ -91,12 +123,23 @@ impl Interface {
             .map_err(invalid)?
             .ok_or_else(|| InterfaceError::Invalid("it declares no service".to_owned()))?;
         let invalid = |error: candid::Error| InterfaceError::Invalid(error.to_string());
-        let index: BTreeMap<&str, u32> = env.0.keys().map(String::as_str).zip(0..).collect();
-        let mut methods = BTreeMap::new();
+        let mut functions = Vec::new();
         for (name, ty) in env.as_service(&actor).map_err(invalid)? {
-            let function = env.as_func(ty).map_err(invalid)?;
-            methods.insert(name.clone(), Method::of(function, &index));
+            functions.push((name.clone(), env.as_func(ty).map_err(invalid)?));
         }
+        Ok(Interface::assemble(text, &env, functions))
+    }
+
+    fn assemble<'a>(
+        text: Arc<str>,
+        env: &TypeEnv,
+        functions: impl IntoIterator<Item = (String, &'a Function)>,
+    ) -> Interface {
+        let index: BTreeMap<&str, u32> = env.0.keys().map(String::as_str).zip(0..).collect();
+        let methods = functions
+            .into_iter()
+            .map(|(name, function)| (name, Method::of(function, &index)))
+            .collect();
         let named = env
             .0
             .iter()
@@ -109,7 +152,7 @@ impl Interface {
             weight: 0,
         };
         interface.weight = interface.weigh();
-        Ok(interface)
+        interface
     }
 
     /// Bytes of memory that it occupies, never less than it really does.

@@ -20,7 +20,10 @@ use super::{
     refusal::Refusal,
     upload::{Gone, Stop, Upload},
 };
-use crate::body::{Request, Response};
+use crate::{
+    body::{Request, Response},
+    uploads,
+};
 
 /// How much of an answer a client must take within the idle limit.
 const WRITE_SIZE: usize = 256 << 10;
@@ -52,7 +55,11 @@ pub(super) async fn exchange(
     let http10 = parts.version < Version::HTTP_11;
     let declared = content_length(&parts.headers);
     let continue_awaited = parts.headers.contains_key(header::EXPECT);
-    let begun = Upload::begin(&mut session, declared, continue_awaited, limits, deadline).await;
+    let mut limits = *limits;
+    if uploads::is_upload(parts.uri.path()) {
+        limits.body_bytes = limits.body_bytes.max(uploads::MAX_BYTES as usize);
+    }
+    let begun = Upload::begin(&mut session, declared, continue_awaited, &limits, deadline).await;
     let (body, mut upload) = match begun {
         Ok(begun) => begun,
         Err(Stop::Refused(refusal)) => {

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{FetchError, Fetcher, Target};
+use super::{FetchError, Fetcher, Target, body};
 
 /// How much a document may cost.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ impl Fetcher {
 
     async fn strictly(&self, url: &Url, most: usize) -> Result<Document, FetchError> {
         let target = Target::find(url, self.reach, &*self.resolver).await?;
-        let mut response = Self::client(&target, 0)?
+        let response = Self::client(&target, 0)?
             .get(url.clone())
             .header(header::ACCEPT, "application/json")
             .send()
@@ -52,18 +52,8 @@ impl Fetcher {
         if !is_json(response.headers()) {
             return Err(FetchError::ContentType);
         }
-        if response.headers().contains_key(header::CONTENT_ENCODING) {
-            return Err(FetchError::Coding);
-        }
         let headers = response.headers().clone();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(FetchError::unreachable)? {
-            // A chunk is no larger than the client's read buffer, so no more than that lies beyond the bound.
-            body.extend_from_slice(&chunk);
-            if body.len() > most {
-                return Err(FetchError::TooLarge);
-            }
-        }
+        let body = body::read(response, most).await?;
         let text = String::from_utf8(body).map_err(|_| FetchError::NotUtf8)?;
         Ok(Document { text, headers })
     }

@@ -6,8 +6,10 @@
 //! and the number of fetches at once are bounded.
 
 mod address;
+mod body;
 mod document;
 mod error;
+mod file;
 mod places;
 mod resolver;
 mod target;

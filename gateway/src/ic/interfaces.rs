@@ -89,7 +89,7 @@ impl Source for Ic {
                 b"candid:service",
             ];
             let certified = self
-                .read_path(canister, path.map(<[u8]>::to_vec).to_vec())
+                .read_paths(canister, vec![path.map(<[u8]>::to_vec).to_vec()])
                 .await?;
             let text = certified
                 .lookup(path)?
@@ -125,6 +125,11 @@ impl Interfaces {
     /// Whether a canister's interface is at hand.
     pub fn has(&self, canister: CanisterId) -> bool {
         self.cache.contains_key(&canister)
+    }
+
+    /// Forgets a canister's interface, because its code has changed.
+    pub async fn forget(&self, canister: CanisterId) {
+        self.cache.invalidate(&canister).await;
     }
 
     /// A canister's interface: from the cache when it is there, looked at again behind the caller's back when it is

@@ -2,6 +2,7 @@
 
 mod boundary;
 mod canister;
+mod canister_state;
 mod certificate;
 mod error;
 pub mod interfaces;
@@ -22,8 +23,9 @@ use self::{
 };
 
 pub use canister::{CanisterId, CanisterIdError};
+pub use canister_state::CanisterState;
 pub use error::IcError;
-pub use reject::RejectKind;
+pub use reject::{RejectKind, error_code};
 
 /// Requests in flight at once, all callers together.
 const MAX_REQUESTS: usize = 4096;
@@ -245,16 +247,19 @@ impl Ic {
         self.verifier.verify(response.certificate, canister).await
     }
 
-    /// One path of the certified state, read as nobody.
-    async fn read_path(
+    /// Paths of the certified state, read as nobody.
+    async fn read_paths(
         &self,
         canister: CanisterId,
-        path: Vec<Vec<u8>>,
+        paths: Vec<Vec<Vec<u8>>>,
     ) -> Result<Certified, IcError> {
         let content = EnvelopeContent::ReadState {
             ingress_expiry: expiry(),
             sender: candid::Principal::anonymous(),
-            paths: vec![path.into_iter().map(Into::into).collect()],
+            paths: paths
+                .into_iter()
+                .map(|path| path.into_iter().map(Into::into).collect())
+                .collect(),
         };
         timeout(QUERY_DEADLINE, self.read_state(canister, unsigned(content)))
             .await

@@ -24,16 +24,19 @@ pub enum RejectKind {
     Other,
 }
 
+/// The error code of a rejection, like `IC0503`; older replicas put it in front of the message.
+pub fn error_code(reject: &RejectResponse) -> &str {
+    reject
+        .error_code
+        .as_deref()
+        .or_else(|| reject.reject_message.get(..6))
+        .unwrap_or_default()
+}
+
 impl From<&RejectResponse> for RejectKind {
-    /// By the error code of the IC interface specification where there is one; older replicas put it in front of
-    /// the message.
+    /// By the error code where there is one.
     fn from(reject: &RejectResponse) -> Self {
-        let code = reject
-            .error_code
-            .as_deref()
-            .or_else(|| reject.reject_message.get(..6))
-            .unwrap_or_default();
-        match code {
+        match error_code(reject) {
             "IC0301" => RejectKind::CanisterUnknown,
             "IC0537" => RejectKind::CanisterEmpty,
             "IC0302" | "IC0536" => RejectKind::MethodUnknown,

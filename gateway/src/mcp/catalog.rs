@@ -8,9 +8,21 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    api_doc, apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure,
-    funding, identity, interface, kept::KeptReplies, oql, passed::PassedInterfaces, preview,
-    recent::Recent, served::Served, session, skills,
+    api_doc, apps,
+    arguments::Arguments,
+    call,
+    caller::Caller,
+    discovery,
+    failure::Failure,
+    funding, identity, interface,
+    kept::KeptReplies,
+    management::{self, Wasm},
+    oql,
+    passed::PassedInterfaces,
+    preview,
+    recent::Recent,
+    served::Served,
+    session, skills,
 };
 use crate::{
     connection::{AccessLevel, ConnectionEnd},
@@ -41,18 +53,32 @@ pub(super) struct Tools {
     pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
+    /// What Wasm modules are taken from.
+    pub(super) wasm: Wasm,
+}
+
+/// The parts of the gateway that tools rely on.
+pub(super) struct Parts {
+    pub(super) signer: SignerClient,
+    pub(super) ended: Arc<dyn ConnectionEnd>,
+    pub(super) store: Store,
+    pub(super) wasm: Wasm,
 }
 
 impl Tools {
     pub(super) fn new(
         ic: Arc<Ic>,
-        signer: SignerClient,
-        ended: Arc<dyn ConnectionEnd>,
-        store: Store,
+        parts: Parts,
         public_url: &PublicUrl,
         discovery: Discovery,
         dev: bool,
     ) -> Self {
+        let Parts {
+            signer,
+            ended,
+            store,
+            wasm,
+        } = parts;
         Self {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
             passed: PassedInterfaces::new(),
@@ -65,6 +91,7 @@ impl Tools {
             own_origin: public_url.as_str().to_owned(),
             discovery,
             dev,
+            wasm,
         }
     }
 }
@@ -88,6 +115,12 @@ impl Output {
     /// Adds a remark, which stands apart from the text.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// The data.
+    #[cfg(test)]
+    pub(super) fn structured(&self) -> &Value {
+        &self.structured
     }
 
     fn into_result(self) -> CallToolResult {
@@ -154,6 +187,7 @@ impl Catalog {
             oql::entries(),
             identity::entries(),
             session::entries(),
+            management::entries(),
             apps::entries(),
             discovery::entries(),
             skills::entries(),

@@ -72,8 +72,19 @@ impl<'a> ManagementIdentity<'a> {
             .await
     }
 
+    /// Asks the management canister about a canister.
+    pub(super) async fn ask(
+        &self,
+        about: CanisterId,
+        method: &str,
+        arguments: impl ArgumentEncoder,
+    ) -> Result<Answered, NotAnswered> {
+        self.call(Principal::management_canister(), about, method, arguments)?
+            .query(self.tools, &self.caller.authorized)
+            .await
+    }
+
     /// Calls the management canister about a canister.
-    #[expect(dead_code, reason = "the management tools come next")]
     pub(super) async fn manage(
         &self,
         about: CanisterId,

@@ -17,6 +17,7 @@ mod instructions;
 mod interface;
 mod kept;
 mod listing;
+mod management;
 mod management_identity;
 mod oql;
 mod order;
@@ -50,8 +51,9 @@ use rmcp::transport::streamable_http_server::{
 
 pub use self::served::Served;
 use self::{
-    catalog::{Catalog, Tools},
+    catalog::{Catalog, Parts, Tools},
     listing::{Asked, Listing},
+    management::Wasm,
     running::Running,
     server::Server,
     step_up::StepUp,
@@ -61,10 +63,12 @@ use crate::{
     config::Config,
     connection::{Authorized, ConnectionEnd},
     discovery::Discovery,
+    fetch::{Fetcher, Reach},
     ic::{Ic, IcError},
     instance::{InstanceName, PublicUrl},
     origin,
     store::Store,
+    uploads::Uploads,
 };
 
 /// Why the MCP server cannot be made.
@@ -95,14 +99,19 @@ impl Mcp {
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
         store: Store,
+        uploads: Uploads,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
         let discovery = Discovery::new(&config.services, config.dev);
-        let tools = Tools::new(
-            Arc::new(ic),
+        let parts = Parts {
             signer,
             ended,
             store,
+            wasm: Wasm::new(uploads, Fetcher::new(Reach::new(config.dev))),
+        };
+        let tools = Tools::new(
+            Arc::new(ic),
+            parts,
             &config.public_url,
             discovery,
             config.dev,

@@ -24,15 +24,19 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::{Mcp, Served, Tools};
+use super::{Mcp, Served, Tools, catalog::Parts, management::Wasm};
 use crate::{
     body::{self, Response},
+    config::Services,
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
+    discovery::Discovery,
+    fetch::{Fetcher, Reach},
     ic::Ic,
     instance::{InstanceName, PublicUrl},
     oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
     store::{Limits, Store},
+    uploads::Uploads,
 };
 
 /// A signer for whom the origin decides what happens.
@@ -143,24 +147,22 @@ async fn bench_with(ic: SocketAddr) -> Bench {
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let ic = Ic::new(&format!("http://{ic}").parse().unwrap(), None).unwrap();
     let ended = Arc::new(Ended::default());
-    let signer = SignerClient::over(channel.connect_lazy());
     let state = tempfile::tempdir().unwrap();
     let store = Store::open(state.path(), Limits::default()).await.unwrap();
     let public_url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
-    let discovery = crate::discovery::Discovery::new(&crate::config::Services::default(), false);
-    let tools = Tools::new(
-        Arc::new(ic),
-        signer,
-        Arc::<Ended>::clone(&ended),
+    let uploads = Uploads::open(state.path(), public_url.clone(), store.clone()).unwrap();
+    let parts = Parts {
+        signer: SignerClient::over(channel.connect_lazy()),
+        ended: Arc::<Ended>::clone(&ended) as _,
         store,
-        &public_url,
-        discovery,
-        false,
-    );
+        wasm: Wasm::new(uploads, Fetcher::new(Reach::new(false))),
+    };
+    let discovery = Discovery::new(&Services::default(), false);
+    let tools = Tools::new(Arc::new(ic), parts, &public_url, discovery, false);
     Bench {
         mcp: Mcp::over(tools, &public_url, Served::default()),
-        _state: state,
         ended,
+        _state: state,
     }
 }
 
@@ -370,11 +372,21 @@ async fn every_tool_is_described_honestly() {
         "create_canister",
         "top_up_canister",
         "resume_funding",
+        "install_code",
+        "update_canister_settings",
+        "stop_canister",
+        "uninstall_code",
+        "delete_canister",
+        "load_snapshot",
+        "delete_snapshot",
     ];
+    let adding = ["start_canister", "take_snapshot", "begin_upload"];
     for tool in tools {
-        let changes = changing.iter().any(|name| tool["name"] == *name);
-        assert_eq!(tool["annotations"]["readOnlyHint"], !changes, "{tool}");
-        assert_eq!(tool["annotations"]["destructiveHint"], changes, "{tool}");
+        let is_one_of = |names: &[&str]| names.iter().any(|name| tool["name"] == *name);
+        let hints = &tool["annotations"];
+        let reads = !is_one_of(&changing) && !is_one_of(&adding);
+        assert_eq!(hints["readOnlyHint"], reads, "{tool}");
+        assert_eq!(hints["destructiveHint"], is_one_of(&changing), "{tool}");
         assert!(tool["title"].is_string() && tool["description"].is_string());
         assert_eq!(tool["inputSchema"]["type"], "object");
         assert_eq!(tool["outputSchema"]["type"], "object");

@@ -18,6 +18,7 @@ mod reaper;
 pub mod records;
 mod share;
 mod transaction;
+mod uploads;
 mod writer;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use limits::Limits;
 pub use managed::Managed;
 pub use moment::Moment;
 pub use transaction::{Committed, Registered, Transaction};
+pub use uploads::{Room, UploadRecord};
 
 use self::writer::Writer;
 

@@ -93,7 +93,12 @@ pub fn decide(bounds: &Bounds, call: &Call, now: Nanos) -> Result<Rule, Refusal>
     let scopes = bounds.ceiling.scopes;
     let management = call.canister().is_some_and(is_management);
     let (rule, in_scope, missing) = match call.kind() {
-        Kind::ReadState => (Rule::ReadState, scopes.read, NO_READ),
+        // Who may make a call may learn what became of it; any scope lets one make some.
+        Kind::ReadState => (
+            Rule::ReadState,
+            scopes.read || scopes.write || scopes.manage,
+            NO_READ,
+        ),
         _ if management => (Rule::Manage, scopes.manage, NO_MANAGE),
         Kind::Query => (Rule::Query, scopes.read, NO_READ),
         Kind::Update => (Rule::Update, scopes.write, NO_WRITE),
@@ -224,7 +229,9 @@ mod tests {
             ("rw", All, Query, subnet, Err(ScopeExceeded)),
             ("m", All, Update, subnet, Ok(Rule::Manage)),
             ("r", Queries, ReadState, app, Ok(Rule::ReadState)),
-            ("wm", All, ReadState, app, Err(ScopeExceeded)),
+            ("w", All, ReadState, app, Ok(Rule::ReadState)),
+            ("m", All, ReadState, app, Ok(Rule::ReadState)),
+            ("", All, ReadState, app, Err(ScopeExceeded)),
         ] {
             let decided = decide(&bounds(scopes, access), &call(kind, canister), 99);
             assert_eq!(

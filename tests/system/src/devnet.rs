@@ -59,7 +59,7 @@ pub enum Fault {
     Unreachable,
     /// Every answer takes so many milliseconds.
     SlowMs(u64),
-    /// Update calls are accepted at once and done so many milliseconds later.
+    /// Update calls are accepted and done so many milliseconds later, so that their status has to be asked for.
     SlowCall(u64),
     /// None any more.
     None,
@@ -155,16 +155,6 @@ impl Devnet {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    pub(crate) async fn look(&self, path: &str) -> Value {
-        let url = format!("{}/control/{path}", self.ready.ic_url);
-        let answer = self.http.get(&url).send().await;
-        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
-        let status = answer.status();
-        let text = answer.text().await.unwrap_or_default();
-        assert!(status.is_success(), "{path}: {status}: {text}");
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
     /// Plays Internet Identity's page for the person: opens the link, consents, and gives the address the browser
     /// is sent to, fragment included. For the handshake `key-request` it also asks and tells the gateway.
     pub async fn consent(&self, ii: &str, link: &str, consent: &Consent) -> String {
@@ -213,6 +203,42 @@ impl Devnet {
             Fault::None => json!({ "kind": "none" }),
         };
         self.control("fault", &body).await;
+    }
+
+    /// The principal of an identity's default account at an origin.
+    pub async fn principal_at(&self, ii: &str, anchor: u64, origin: &str) -> String {
+        let query = [
+            ("ii", ii),
+            ("anchor", &anchor.to_string()),
+            ("origin", origin),
+        ];
+        let answer = self.look("principal", &query).await;
+        answer["principal"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no principal: {answer}"))
+            .to_owned()
+    }
+
+    /// Makes a canister with this controller. The fee of its making goes off the cycles.
+    pub async fn create_canister(&self, controller: &str, cycles: u64) -> String {
+        let body = json!({ "controllers": [controller], "cycles": cycles });
+        let answer = self.control("canisters", &body).await;
+        answer["canister_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no canister: {answer}"))
+            .to_owned()
+    }
+
+    /// What became of a canister, without asking through what is tested.
+    pub async fn canister_report(&self, canister: &str) -> Value {
+        self.look("canisters", &[("canister", canister)]).await
+    }
+
+    pub(crate) async fn look(&self, path: &str, query: &[(&str, &str)]) -> Value {
+        let url = format!("{}/control/{path}", self.ready.ic_url);
+        let answer = self.http.get(&url).query(query).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        answer.json().await.expect("devnet answers JSON")
     }
 
     /// Forgets the requests seen so far.

@@ -31,7 +31,7 @@ impl Devnet {
 
     /// What came and went: `icp`, `cycles` and `cmc`.
     pub async fn totals(&self) -> Value {
-        self.look("totals").await
+        self.look("totals", &[]).await
     }
 
     /// How the cycles minting canister behaves from now on: `rate`, `processing`, `refund`, `oldest`.
@@ -59,7 +59,9 @@ impl Devnet {
 
     /// How many calls are held.
     pub async fn held(&self) -> u64 {
-        self.look("held").await["held"].as_u64().unwrap_or_default()
+        self.look("held", &[]).await["held"]
+            .as_u64()
+            .unwrap_or_default()
     }
 
     /// Lets time go by, for everything that lapses.
@@ -70,6 +72,6 @@ impl Devnet {
 
     /// A canister that the network made: its cycles, controllers and state.
     pub async fn made(&self, canister: &str) -> Value {
-        self.look(&format!("canisters?canister={canister}")).await
+        self.look("canisters", &[("canister", canister)]).await
     }
 }

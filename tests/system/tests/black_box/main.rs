@@ -20,10 +20,12 @@ mod edge;
 mod funding;
 mod grants;
 mod handshake;
+mod install;
 mod introspection;
 mod isolation;
 mod limits;
 mod main_job;
+mod management;
 mod metadata;
 mod oql;
 mod oracles;
@@ -38,6 +40,7 @@ mod strangers;
 mod surface;
 mod theft;
 mod tokens;
+mod uploads;
 
 /// A domain of an app that nobody runs: Internet Identity derives accounts for any origin.
 const APP: &str = "app.example";
