@@ -374,17 +374,21 @@ async fn every_tool_is_described_honestly() {
         "resume_funding",
         "install_code",
         "update_canister_settings",
-        "stop_canister",
         "uninstall_code",
         "delete_canister",
         "load_snapshot",
         "delete_snapshot",
     ];
-    let adding = ["start_canister", "take_snapshot", "begin_upload"];
+    let undoable = [
+        "start_canister",
+        "stop_canister",
+        "take_snapshot",
+        "begin_upload",
+    ];
     for tool in tools {
         let is_one_of = |names: &[&str]| names.iter().any(|name| tool["name"] == *name);
         let hints = &tool["annotations"];
-        let reads = !is_one_of(&changing) && !is_one_of(&adding);
+        let reads = !is_one_of(&changing) && !is_one_of(&undoable);
         assert_eq!(hints["readOnlyHint"], reads, "{tool}");
         assert_eq!(hints["destructiveHint"], is_one_of(&changing), "{tool}");
         assert!(tool["title"].is_string() && tool["description"].is_string());
