@@ -3,7 +3,7 @@ use std::sync::Arc;
 use icgate_proto::{ConnectionSecret, SignerError};
 use tracing::info;
 
-use super::{AccessLevel, ConnectionId, open::Found};
+use super::{AccessLevel, ConnectionId, begin::SIGN_IN, open::Found};
 use crate::{
     Signer,
     clock::Nanos,
@@ -91,11 +91,15 @@ impl Signer {
             user: Some(user.clone()),
             ..records.grant
         };
+        let now = self.clock.now();
         let completion = Completion {
             id: id.as_str(),
             grant_id: &records.grant_id,
             grant: &grant,
             user_id: &user.id,
+            now,
+            // As long as a sign-in may take: the person answers within it.
+            continue_until: now + SIGN_IN,
         };
         let mut connection = records.connection;
         connection.registration_key = None;

@@ -225,4 +225,48 @@ impl Connections for Service {
         state.closed.insert(request.into_inner().connection_id);
         Ok(Response::new(v1::CloseResponse {}))
     }
+
+    async fn r#continue(
+        &self,
+        request: Request<v1::ContinueRequest>,
+    ) -> Result<Response<v1::ContinueResponse>, Status> {
+        let mut state = self.state("continue")?;
+        let request = request.into_inner();
+        state.slots(request.connection)?;
+        let connections = request
+            .connection_ids
+            .into_iter()
+            .filter(|id| state.replaced.contains(id) && !state.closed.contains(id))
+            .map(|connection_id| v1::ContinuedConnection {
+                connection_id,
+                expires_at_ns: state.grant_expires_at.nanos(),
+                access_level: state.access_level.into(),
+            })
+            .collect();
+        Ok(Response::new(v1::ContinueResponse { connections }))
+    }
+
+    async fn branch(
+        &self,
+        request: Request<v1::BranchRequest>,
+    ) -> Result<Response<v1::BranchResponse>, Status> {
+        let mut state = self.state("branch")?;
+        let request = request.into_inner();
+        state.slots(request.connection)?;
+        let connection_id = format!("connection-{}", state.connections.len());
+        let slot_id = slot_of(&request.secret);
+        let slots = BTreeMap::from([(request.secret, slot_id.clone())]);
+        state.connections.insert(connection_id.clone(), slots);
+        let ceiling = request.ceiling.unwrap_or_default();
+        let end = match ceiling.expires_at_ns {
+            0 => u64::MAX,
+            end => end,
+        };
+        Ok(Response::new(v1::BranchResponse {
+            connection_id,
+            slot_id,
+            expires_at_ns: end.min(state.grant_expires_at.nanos()),
+            access_level: state.access_level.into(),
+        }))
+    }
 }

@@ -1,7 +1,9 @@
 //! The database: SQLite in WAL mode with full synchronisation, so that nothing acknowledged is lost by a crash.
 //! Every method is one transaction.
 
+mod branch;
 mod connections;
+mod continuation;
 mod grants;
 mod records;
 mod upkeep;
@@ -13,7 +15,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use branch::Branch;
 pub use connections::{Evicted, NewConnection, NewSlotRow, Opened};
+pub use continuation::{Continuation, Continued};
 pub use grants::Completion;
 pub use records::{
     Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, SlotRecord, User,
@@ -70,6 +74,9 @@ pub enum StoreError {
     /// The connection has as many slots as it may have.
     #[error("the connection has too many slots")]
     TooManySlots,
+    /// The user has as many connections as one may have.
+    #[error("the user has too many connections")]
+    TooManyConnections,
 }
 
 impl Store {
