@@ -48,11 +48,7 @@ impl Checks {
         let trusted_proxies = self.list("ICGATE_TRUSTED_PROXIES", |text| {
             text.parse::<Network>().map_err(str::to_owned)
         });
-        let dev = self.or("ICGATE_DEV", false, |text, _| match text {
-            "1" | "true" => Ok(true),
-            "0" | "false" => Ok(false),
-            _ => Err("must be 1 or 0".to_owned()),
-        });
+        let dev = self.switch("ICGATE_DEV", false);
         if dev && !public_url.is_loopback() {
             self.mistake("ICGATE_DEV", "is only for a PUBLIC_URL on loopback");
         }
@@ -97,6 +93,8 @@ impl Checks {
             state_dir: self.or("ICGATE_STATE_DIR", PathBuf::from("/var/lib/icgate"), path),
             redirect_prefixes: self.list("OAUTH_ALLOWED_REDIRECT_PREFIXES", web_url),
             clients_file: self.file("OAUTH_CLIENTS_FILE"),
+            // Whoever can send somebody a link can try to phish them with it; on loopback there is nobody else.
+            device_grant: self.switch("OAUTH_DEVICE_GRANT", public_url.is_loopback()),
             services: Services {
                 skills: self.optional("SKILLS_URL", |text, _| web_url(text)),
                 dashboard: self.optional("IC_DASHBOARD_API", |text, _| web_url(text)),
@@ -278,6 +276,14 @@ impl Checks {
     fn url(&mut self, name: &'static str, default: &str) -> Url {
         let default = Url::parse(default).expect("the defaults are URLs");
         self.or(name, default, |text, _| web_url(text))
+    }
+
+    fn switch(&mut self, name: &'static str, default: bool) -> bool {
+        self.or(name, default, |text, _| match text {
+            "1" | "true" => Ok(true),
+            "0" | "false" => Ok(false),
+            _ => Err("must be 1 or 0".to_owned()),
+        })
     }
 
     fn file(&mut self, name: &'static str) -> Option<PathBuf> {

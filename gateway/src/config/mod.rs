@@ -48,6 +48,8 @@ pub struct Config {
     pub redirect_prefixes: Vec<Url>,
     /// Client registrations to import at start: a JSON array of RFC 7591 registrations with their `client_id`.
     pub clients_file: Option<PathBuf>,
+    /// Whether the device grant (RFC 8628) is offered.
+    pub device_grant: bool,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.
@@ -93,7 +95,7 @@ impl Services {
 
 /// Which generation of Internet Identity's protocol an instance speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handshake {
+pub enum Handshake {
     /// The live protocol.
     RegistrationDelegation,
     /// The earlier one.

@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 28] = [
+pub(super) const NAMES: [&str; 29] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",
@@ -30,6 +30,7 @@ pub(super) const NAMES: [&str; 28] = [
     "IC_SNS_API",
     "OAUTH_CLIENTS_FILE",
     "OAUTH_ALLOWED_REDIRECT_PREFIXES",
+    "OAUTH_DEVICE_GRANT",
     "ICGATE_LISTEN",
     "ICGATE_TLS_CERT",
     "ICGATE_TLS_KEY",

@@ -11,15 +11,44 @@ use crate::{
         see_other, signer_failed,
     },
     scope::Scopes,
-    store::{Digest, Moment, records::PendingConnect},
+    store::{
+        Digest, Moment,
+        records::{Ending, PendingConnect},
+    },
 };
+
+/// Who leaves for Internet Identity on whose behalf, and where it is to end.
+pub(crate) struct Departure {
+    pub(crate) client_id: String,
+    pub(crate) client_name: Option<String>,
+    pub(crate) may_refresh: bool,
+    pub(crate) ending: Ending,
+    /// When coming back is too late even though the person did not take too long.
+    pub(crate) no_later_than: Option<Moment>,
+}
+
+impl From<AuthorizationRequest> for Departure {
+    fn from(request: AuthorizationRequest) -> Self {
+        Self {
+            client_id: request.client.id,
+            client_name: request.client.name,
+            may_refresh: request.client.may_refresh,
+            ending: Ending::Redirect {
+                redirect_uri: request.answer_to.redirect_uri,
+                client_state: request.answer_to.state,
+                code_challenge: request.code_challenge,
+            },
+            no_later_than: None,
+        }
+    }
+}
 
 /// Begins a connection at the signer with the scopes the person ticked, and sends the browser to Internet Identity
 /// with a connect cookie: only this browser can bring the consent back.
 pub(crate) async fn begin(
     server: &Server,
     instance: &Instance,
-    request: AuthorizationRequest,
+    departure: Departure,
     scopes: Scopes,
 ) -> Result<Response, Refusal> {
     let now = Moment::now();
@@ -31,7 +60,8 @@ pub(crate) async fn begin(
     }
     let state = random_name();
     let cookie = Credential::mint(Prefix::ConnectCookie);
-    let expires_at = now.plus(PENDING_SECONDS);
+    let latest = now.plus(PENDING_SECONDS);
+    let expires_at = departure.no_later_than.map_or(latest, |at| at.min(latest));
     let begun = server
         .signer
         .begin(v1::BeginRequest {
@@ -54,12 +84,10 @@ pub(crate) async fn begin(
         cookie: cookie.digest(),
         cookie_slot: begun.slot_id,
         connection: ConnectionId::new(begun.connection_id),
-        client_id: request.client.id,
-        client_name: request.client.name,
-        may_refresh: request.client.may_refresh,
-        redirect_uri: request.answer_to.redirect_uri,
-        client_state: request.answer_to.state,
-        code_challenge: request.code_challenge,
+        client_id: departure.client_id,
+        client_name: departure.client_name,
+        may_refresh: departure.may_refresh,
+        ending: departure.ending,
         scopes,
         created_at: now,
         expires_at,

@@ -1,14 +1,27 @@
 //! The Internet Identity handshake: the browser leaves with our registration key and comes back with a delegation
 //! chain to it (generation `registration-delegation`).
 
+mod arrival;
 mod begin;
 mod failure;
 mod link;
 mod redeem;
 
-pub(crate) use begin::begin;
+use icgate_proto::v1;
+
+use crate::{oauth::Credential, store::records::PendingConnect};
+
+pub(crate) use begin::{Departure, begin};
 pub(crate) use link::callbacks;
 pub(crate) use redeem::{MAX_BODY as MAX_REDEEM, redeem};
 
 /// How long the person may take at Internet Identity.
 const PENDING_SECONDS: u64 = 600;
+
+/// A pending connection as signer requests name it.
+fn reference(connect: &PendingConnect, cookie: &Credential) -> v1::ConnectionRef {
+    v1::ConnectionRef {
+        connection_id: connect.connection.as_str().to_owned(),
+        secret: cookie.secret().to_wire(),
+    }
+}

@@ -7,7 +7,7 @@
 //! it; our own origin, the configured ones and, while we are on loopback, other loopback origins (a developer's
 //! inspector on another port) are allowed. Every other one, `null` included, is refused.
 //!
-//! **CORS**: metadata and the token, registration and revocation endpoints are made for scripts of any origin;
+//! **CORS**: metadata and the token, registration, device authorization and revocation endpoints are made for scripts of any origin;
 //! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin. Everything else
 //! is pages for people, which no foreign script may read.
 
@@ -37,7 +37,7 @@ const ASKS_PRIVATE_NETWORK: HeaderName =
 pub enum Reach {
     /// An MCP endpoint: scripts of allowed origins.
     Mcp,
-    /// Metadata, token, registration, revocation: scripts of any origin.
+    /// Metadata, token, registration, device authorization, revocation: scripts of any origin.
     Open,
     /// Pages for people: no foreign script.
     Own,
@@ -62,7 +62,12 @@ impl Reach {
             }
             if let Some(rest) = path.strip_prefix(name.prefix()) {
                 let endpoint = rest.strip_prefix("/oauth").unwrap_or(rest);
-                if well_known(rest) || matches!(endpoint, "/token" | "/register" | "/revoke") {
+                if well_known(rest)
+                    || matches!(
+                        endpoint,
+                        "/token" | "/register" | "/revoke" | "/device_authorization"
+                    )
+                {
                     return Reach::Open;
                 }
             }

@@ -66,6 +66,7 @@ pub(crate) fn config() -> Config {
         state_dir: PathBuf::new(),
         redirect_prefixes: Vec::new(),
         clients_file: None,
+        device_grant: true,
         services: crate::config::Services::default(),
         dev: false,
     }

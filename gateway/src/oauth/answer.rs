@@ -9,7 +9,7 @@ use crate::{
     store::StoreError,
 };
 
-/// An error code of RFC 6749, 6750, 7591 or 8707.
+/// An error code of RFC 6749, 6750, 7591, 8628 or 8707.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidRequest,
@@ -23,6 +23,9 @@ pub(crate) enum Code {
     InvalidRedirectUri,
     InvalidClientMetadata,
     AccessDenied,
+    AuthorizationPending,
+    SlowDown,
+    ExpiredToken,
     TemporarilyUnavailable,
     ServerError,
 }
@@ -41,6 +44,9 @@ impl Code {
             Code::InvalidRedirectUri => "invalid_redirect_uri",
             Code::InvalidClientMetadata => "invalid_client_metadata",
             Code::AccessDenied => "access_denied",
+            Code::AuthorizationPending => "authorization_pending",
+            Code::SlowDown => "slow_down",
+            Code::ExpiredToken => "expired_token",
             Code::TemporarilyUnavailable => "temporarily_unavailable",
             Code::ServerError => "server_error",
         }

@@ -234,6 +234,7 @@ mod tests {
             name: None,
             redirect_uris: vec!["http://127.0.0.1:1/cb".to_owned()],
             may_refresh: true,
+            may_use_device: false,
             created_at: Moment::from_seconds(0),
         }
     }

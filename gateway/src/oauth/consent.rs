@@ -21,9 +21,11 @@ use crate::{
     instance::Instance,
     pages,
     scope::{Scope, Scopes},
+    store::records::Client,
 };
 
-const BROWSER_COOKIE_SECONDS: u64 = 24 * 3600;
+/// How long a page may lie open before its form is refused.
+pub(super) const BROWSER_COOKIE_SECONDS: u64 = 24 * 3600;
 
 impl Server {
     /// Shows the consent page. Safe to repeat: some clients fetch the address before they open it.
@@ -33,7 +35,8 @@ impl Server {
         headers: &HeaderMap,
         query: &str,
     ) -> Result<Response, Refusal> {
-        if let Some(canonical) = elsewhere_on_loopback(instance, headers, query) {
+        let endpoint = instance.endpoint("oauth/authorize");
+        if let Some(canonical) = elsewhere_on_loopback(instance, headers, &endpoint, query) {
             return see_other(&canonical);
         }
         match self.checked(instance, query).await {
@@ -64,16 +67,7 @@ impl Server {
         let query = form
             .get("query")
             .ok_or_else(|| bad("The form is incomplete."))?;
-        let browser = Cookie::browser(instance).read(headers).unwrap_or_default();
-        let sent = form.get("csrf").unwrap_or_default();
-        let expected = csrf(browser, instance, query);
-        if browser.is_empty() || !bool::from(sent.as_bytes().ct_eq(expected.as_bytes())) {
-            return Err(Refusal::new(
-                Code::InvalidRequest,
-                "This page was opened in another browser or too long ago. Start the connection again from your app.",
-            )
-            .with_status(StatusCode::FORBIDDEN));
-        }
+        check_csrf(instance, headers, query, form.get("csrf"))?;
         let request = match self.checked(instance, query).await {
             Ok(request) => request,
             Err(Rejected::Here(refusal)) => return Err(refusal),
@@ -90,7 +84,7 @@ impl Server {
             let problem = Some("Tick at least one thing it may do, or deny.");
             return Ok(self.page(instance, headers, query, &request, problem));
         }
-        connect::begin(self, instance, request, ticked).await
+        connect::begin(self, instance, request.into(), ticked).await
     }
 
     fn page(
@@ -101,19 +95,14 @@ impl Server {
         request: &AuthorizationRequest,
         problem: Option<&'static str>,
     ) -> Response {
-        let cookie = Cookie::browser(instance);
-        let known = cookie.read(headers).filter(|value| value.len() == 43);
-        let browser = known.map_or_else(|| URL_SAFE_NO_PAD.encode(random::<32>()), str::to_owned);
+        let browser = browser(instance, headers);
         let mut response = pages::consent(&pages::Consent {
             instance,
             client_name: request.client.name.as_deref(),
-            described_by: self
-                .documents
-                .address(&request.client.id)
-                .map(|address| address.host()),
+            described_by: self.described_by(&request.client.id),
             redirect_host: request.redirect.host(),
             local: request.redirect.is_local(),
-            shared_identity: self.instances[0].ii_canister == self.instances[1].ii_canister,
+            shared_identity: self.shared_identity(),
             offered: request.offered,
             ticked: request
                 .offered
@@ -129,7 +118,7 @@ impl Server {
         });
         response.headers_mut().append(
             header::SET_COOKIE,
-            cookie.set(&browser, BROWSER_COOKIE_SECONDS),
+            Cookie::browser(instance).set(&browser, BROWSER_COOKIE_SECONDS),
         );
         response
     }
@@ -140,25 +129,70 @@ impl Server {
         query: &str,
     ) -> Result<AuthorizationRequest, Rejected> {
         let client_id = authorization::client_id(query)?;
-        let client = match self.store.client(&client_id).await.map_err(Refusal::from)? {
-            Some(registered) => Some(registered),
-            None => match self.documents.address(&client_id) {
-                Some(address) => Some(self.documents.client(&address, &self.allowed).await?),
-                None => None,
-            },
-        };
+        let client = self.known_client(&client_id).await?;
         authorization::check(query, client, &self.allowed, instance)
+    }
+
+    /// A client that registered or describes itself.
+    pub(super) async fn known_client(&self, client_id: &str) -> Result<Option<Client>, Refusal> {
+        match self.store.client(client_id).await? {
+            Some(registered) => Ok(Some(registered)),
+            None => match self.documents.address(client_id) {
+                Some(address) => Ok(Some(self.documents.client(&address, &self.allowed).await?)),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Host of the client's metadata document, if it has one.
+    pub(super) fn described_by(&self, client_id: &str) -> Option<String> {
+        self.documents
+            .address(client_id)
+            .map(|address| address.host())
+    }
+
+    /// Whether both instances point at the same Internet Identity.
+    pub(super) fn shared_identity(&self) -> bool {
+        self.instances[0].ii_canister == self.instances[1].ii_canister
     }
 }
 
-/// Binds a consent form to the browser that loaded it and to the request it shows. Derived from the browser's own
+/// What the browser is known by to forms: the value of its cookie, or a new one.
+pub(super) fn browser(instance: &Instance, headers: &HeaderMap) -> String {
+    Cookie::browser(instance)
+        .read(headers)
+        .filter(|value| value.len() == 43)
+        .map_or_else(|| URL_SAFE_NO_PAD.encode(random::<32>()), str::to_owned)
+}
+
+/// Refuses a form that was not made for this browser and subject.
+pub(super) fn check_csrf(
+    instance: &Instance,
+    headers: &HeaderMap,
+    subject: &str,
+    sent: Option<&str>,
+) -> Result<(), Refusal> {
+    let browser = Cookie::browser(instance).read(headers).unwrap_or_default();
+    let expected = csrf(browser, instance, subject);
+    let sent = sent.unwrap_or_default();
+    if browser.is_empty() || !bool::from(sent.as_bytes().ct_eq(expected.as_bytes())) {
+        return Err(Refusal::new(
+            Code::InvalidRequest,
+            "This page was opened in another browser or too long ago. Start the connection again from your app.",
+        )
+        .with_status(StatusCode::FORBIDDEN));
+    }
+    Ok(())
+}
+
+/// Binds a form to the browser that loaded it and to what it shows. Derived from the browser's own
 /// cookie, so nothing has to be kept for pages that nobody answers.
-fn csrf(browser: &str, instance: &Instance, query: &str) -> String {
+pub(super) fn csrf(browser: &str, instance: &Instance, subject: &str) -> String {
     let mut token = [0; 32];
     let info = [
         b"icgate consent v1",
         instance.name.as_str().as_bytes(),
-        &Sha256::digest(query),
+        &Sha256::digest(subject),
     ];
     Hkdf::<Sha256>::new(None, browser.as_bytes())
         .expand_multi_info(&info, &mut token)
@@ -167,13 +201,18 @@ fn csrf(browser: &str, instance: &Instance, query: &str) -> String {
 }
 
 /// A loopback name other than the canonical one would get cookies that the callback page does not see.
-fn elsewhere_on_loopback(instance: &Instance, headers: &HeaderMap, query: &str) -> Option<String> {
+pub(super) fn elsewhere_on_loopback(
+    instance: &Instance,
+    headers: &HeaderMap,
+    endpoint: &str,
+    query: &str,
+) -> Option<String> {
     let asked = headers.get(header::HOST)?.to_str().ok()?;
     (instance.public_url.is_loopback() && asked != instance.public_url.authority())
-        .then(|| format!("{}?{query}", instance.endpoint("oauth/authorize")))
+        .then(|| format!("{endpoint}?{query}"))
 }
 
-fn foreign() -> Refusal {
+pub(super) fn foreign() -> Refusal {
     bad("This form was sent from another site.").with_status(StatusCode::FORBIDDEN)
 }
 

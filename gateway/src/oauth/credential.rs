@@ -21,6 +21,7 @@ const NONCE_LEN: usize = 24;
 pub(crate) enum Prefix {
     ConnectCookie,
     Code,
+    DeviceCode,
     Access,
     Refresh,
 }
@@ -30,6 +31,7 @@ impl Prefix {
         match self {
             Prefix::ConnectCookie => "icg_cc_",
             Prefix::Code => "icg_ac_",
+            Prefix::DeviceCode => "icg_dc_",
             Prefix::Access => "icg_at_",
             Prefix::Refresh => "icg_rt_",
         }
@@ -140,7 +142,7 @@ impl Credential {
     }
 
     /// HKDF-SHA-256 without salt (RFC 5869).
-    fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
+    pub(super) fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(None, &self.bytes)
             .expand(info, key.as_mut_slice())

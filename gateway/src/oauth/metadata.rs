@@ -3,11 +3,12 @@
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
+use super::device;
 use crate::{instance::Instance, scope::Scope};
 
 /// RFC 8414 authorization server metadata.
-pub(crate) fn server(instance: &Instance) -> Value {
-    json!({
+pub(crate) fn server(instance: &Instance, device_grant: bool) -> Value {
+    let mut metadata = json!({
         "issuer": instance.issuer(),
         "authorization_endpoint": instance.endpoint("oauth/authorize"),
         "token_endpoint": instance.endpoint("oauth/token"),
@@ -23,7 +24,14 @@ pub(crate) fn server(instance: &Instance) -> Value {
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authorization_response_iss_parameter_supported": true,
         "service_documentation": instance.public_url.as_str(),
-    })
+    });
+    if device_grant {
+        metadata["device_authorization_endpoint"] =
+            instance.endpoint("oauth/device_authorization").into();
+        metadata["grant_types_supported"] =
+            json!(["authorization_code", "refresh_token", device::GRANT_TYPE]);
+    }
+    metadata
 }
 
 /// RFC 9728 protected resource metadata, as seen through the host that was asked.
@@ -102,21 +110,41 @@ mod tests {
     #[test]
     fn issuer_and_resource_have_no_trailing_slash_and_no_null() {
         let [beta, prod] = instances("https://gate.example");
-        assert_eq!(server(&beta)["issuer"], "https://gate.example");
-        assert_eq!(server(&prod)["issuer"], "https://gate.example/prod");
+        assert_eq!(server(&beta, true)["issuer"], "https://gate.example");
+        assert_eq!(server(&prod, false)["issuer"], "https://gate.example/prod");
         let resource = resource(&prod, &HeaderMap::new());
         assert_eq!(resource["resource"], "https://gate.example/mcp-prod");
         assert_eq!(
             resource["authorization_servers"][0],
             "https://gate.example/prod"
         );
-        assert!(!server(&beta).to_string().contains("null"));
+        assert!(!server(&beta, true).to_string().contains("null"));
         // Clients describe themselves with a document only when they see both.
-        assert_eq!(server(&beta)["client_id_metadata_document_supported"], true);
         assert_eq!(
-            server(&beta)["token_endpoint_auth_methods_supported"],
+            server(&beta, true)["client_id_metadata_document_supported"],
+            true
+        );
+        assert_eq!(
+            server(&beta, true)["token_endpoint_auth_methods_supported"],
             json!(["none"])
         );
+    }
+
+    #[test]
+    fn the_device_grant_is_named_where_it_is_on() {
+        let [beta, prod] = instances("https://gate.example");
+        let on = server(&beta, true);
+        assert_eq!(
+            on["device_authorization_endpoint"],
+            "https://gate.example/oauth/device_authorization"
+        );
+        let named = |metadata: &Value| {
+            let grants = metadata["grant_types_supported"].as_array().unwrap();
+            grants.contains(&device::GRANT_TYPE.into())
+        };
+        let off = server(&prod, false);
+        assert!(named(&on) && !named(&off));
+        assert!(off.get("device_authorization_endpoint").is_none());
     }
 
     #[test]

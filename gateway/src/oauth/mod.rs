@@ -1,4 +1,4 @@
-//! The OAuth authorization server: authorization code with PKCE, refresh, registration, metadata and revocation,
+//! The OAuth authorization server: authorization code with PKCE, device grant, refresh, registration, metadata and revocation,
 //! shaped for MCP clients, for both instances.
 //!
 //! Each call that changes something is one storage transaction whose outcome a pure function decides, and runs to
@@ -10,6 +10,7 @@ mod background;
 mod consent;
 mod cookie;
 mod credential;
+pub(crate) mod device;
 mod document;
 mod form;
 mod gate;

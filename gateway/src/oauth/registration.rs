@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     answer::{Code, Refusal},
     credential::random_name,
+    device,
     redirect::AllowList,
 };
 use crate::{
@@ -52,7 +53,52 @@ pub(super) fn client(
     now: Moment,
 ) -> Result<Client, Refusal> {
     let metadata: Metadata = serde_json::from_value(members.into()).map_err(|_| not_metadata())?;
-    let redirect_uris = metadata.redirect_uris.unwrap_or_default();
+    let grants = metadata.grant_types.as_deref();
+    let asks = |grant: &str| grants.is_none_or(|types| types.iter().any(|kind| kind == grant));
+    let may_use_device = grants.is_some() && asks(device::GRANT_TYPE);
+    let may_use_code = asks("authorization_code");
+    if !may_use_code && !may_use_device {
+        return Err(bad_metadata(
+            "The grant type authorization_code or that of the device grant is needed; refresh_token is the other one \
+             offered.",
+        ));
+    }
+    let redirect_uris = if may_use_code {
+        redirect_uris(metadata.redirect_uris.unwrap_or_default(), allowed)?
+    } else {
+        // Nothing is ever sent there.
+        Vec::new()
+    };
+    if let Some(types) = &metadata.response_types
+        && may_use_code
+        && !types.iter().any(|kind| kind == "code")
+    {
+        return Err(bad_metadata("Only the response type code is offered."));
+    }
+    Ok(Client {
+        id,
+        name: metadata.client_name.as_deref().and_then(clean_name),
+        may_refresh: asks("refresh_token"),
+        may_use_device,
+        redirect_uris,
+        created_at: now,
+    })
+}
+
+/// The client as it can be where the device grant is not offered.
+pub(crate) fn without_device(client: Client) -> Result<Client, Refusal> {
+    if client.redirect_uris.is_empty() {
+        return Err(bad_metadata(
+            "This server does not offer the device grant; register for authorization_code.",
+        ));
+    }
+    Ok(Client {
+        may_use_device: false,
+        ..client
+    })
+}
+
+fn redirect_uris(redirect_uris: Vec<String>, allowed: &AllowList) -> Result<Vec<String>, Refusal> {
     if redirect_uris.is_empty() {
         return Err(bad_redirect("At least one redirect URI is needed."));
     }
@@ -65,42 +111,31 @@ pub(super) fn client(
              callback addresses of known hosted clients. The operator can add others.",
         ));
     }
-    if let Some(types) = &metadata.response_types
-        && !types.iter().any(|kind| kind == "code")
-    {
-        return Err(bad_metadata("Only the response type code is offered."));
-    }
-    let grants = metadata.grant_types.as_deref();
-    let asks = |grant: &str| grants.is_none_or(|types| types.iter().any(|kind| kind == grant));
-    if !asks("authorization_code") {
-        return Err(bad_metadata(
-            "The grant type authorization_code is needed; refresh_token is the other one offered.",
-        ));
-    }
-    Ok(Client {
-        id,
-        name: metadata.client_name.as_deref().and_then(clean_name),
-        may_refresh: asks("refresh_token"),
-        redirect_uris,
-        created_at: now,
-    })
+    Ok(redirect_uris)
 }
 
 /// What the client is told (section 3.2.1); members that are not set are left out.
 pub(crate) fn describe(client: &Client) -> Value {
-    let grant_types: &[&str] = if client.may_refresh {
-        &["authorization_code", "refresh_token"]
-    } else {
-        &["authorization_code"]
-    };
+    let may_use_code = !client.redirect_uris.is_empty();
+    let grant_types: Vec<_> = [
+        ("authorization_code", may_use_code),
+        ("refresh_token", client.may_refresh),
+        (device::GRANT_TYPE, client.may_use_device),
+    ]
+    .into_iter()
+    .filter_map(|(grant, has)| has.then_some(grant))
+    .collect();
+    let response_types: &[&str] = if may_use_code { &["code"] } else { &[] };
     let mut answer = json!({
         "client_id": client.id,
         "client_id_issued_at": client.created_at.seconds(),
-        "redirect_uris": client.redirect_uris,
         "token_endpoint_auth_method": "none",
         "grant_types": grant_types,
-        "response_types": ["code"],
+        "response_types": response_types,
     });
+    if may_use_code {
+        answer["redirect_uris"] = client.redirect_uris.clone().into();
+    }
     if let Some(name) = &client.name {
         answer["client_name"] = name.as_str().into();
     }
@@ -170,6 +205,33 @@ mod tests {
         assert!(!decide(&body).unwrap().may_refresh);
         let body = json!({"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": ["client_credentials"]});
         assert_eq!(decide(&body).unwrap_err().code, Code::InvalidClientMetadata);
+    }
+
+    #[test]
+    fn a_device_needs_no_redirect_uri_and_has_to_ask_for_its_grant() {
+        let body =
+            json!({"client_name": "tv", "grant_types": [device::GRANT_TYPE, "refresh_token"]});
+        let device_only = decide(&body).unwrap();
+        assert!(device_only.may_use_device && device_only.may_refresh);
+        let answer = describe(&device_only);
+        assert_eq!(
+            answer["grant_types"],
+            json!(["refresh_token", device::GRANT_TYPE])
+        );
+        assert_eq!(answer["response_types"], json!([]));
+        assert!(answer.get("redirect_uris").is_none());
+        assert_eq!(
+            without_device(device_only).unwrap_err().code,
+            Code::InvalidClientMetadata
+        );
+        let silent = decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"]})).unwrap();
+        assert!(!silent.may_use_device);
+        let both = json!({
+            "redirect_uris": ["http://127.0.0.1/cb"],
+            "grant_types": ["authorization_code", device::GRANT_TYPE],
+        });
+        let both = decide(&both).unwrap();
+        assert!(both.may_use_device && !without_device(both).unwrap().may_use_device);
     }
 
     #[test]

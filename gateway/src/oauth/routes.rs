@@ -12,6 +12,9 @@ pub(crate) enum Route {
     Revoke(InstanceName),
     Callback(InstanceName),
     Redeem(InstanceName),
+    DeviceAuthorization(InstanceName),
+    Device(InstanceName),
+    DeviceDone(InstanceName),
     ServerMetadata(InstanceName),
     ResourceMetadata(InstanceName),
     Callbacks,
@@ -42,6 +45,9 @@ impl Route {
             "/oauth/revoke" => Route::Revoke(instance),
             "/oauth/connect/callback" => Route::Callback(instance),
             "/oauth/connect/redeem" => Route::Redeem(instance),
+            "/oauth/device_authorization" => Route::DeviceAuthorization(instance),
+            "/oauth/device" => Route::Device(instance),
+            "/oauth/device/done" => Route::DeviceDone(instance),
             _ => return None,
         })
     }

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use super::{
     answer::{Code, Refusal, json_document, method_not_allowed, no_store_json},
     authorization,
+    device::Tries,
     document::Documents,
     gate::Gate,
     metadata,
@@ -43,6 +44,9 @@ pub(crate) struct Server {
     pub(super) allowed: AllowList,
     pub(super) documents: Documents,
     pub(super) gate: Gate,
+    /// Whether the device grant is offered.
+    pub(super) device_grant: bool,
+    pub(super) tries: Tries,
     /// Rung when the signer has to be told something.
     pub(super) chores: Notify,
 }
@@ -57,6 +61,8 @@ impl Server {
             allowed: AllowList::new(config.redirect_prefixes.clone()),
             documents: Documents::new(Fetcher::new(Reach::new(config.dev)), config.dev),
             gate: Gate::default(),
+            device_grant: config.device_grant,
+            tries: Tries::default(),
             chores: Notify::new(),
         }
     }
@@ -79,7 +85,10 @@ impl Server {
             parts.headers.insert(header::HOST, host);
         }
         let limit = match route {
-            Route::Token(_) | Route::Revoke(_) => MAX_FORM,
+            Route::Token(_)
+            | Route::Revoke(_)
+            | Route::DeviceAuthorization(_)
+            | Route::Device(_) => MAX_FORM,
             Route::Authorize(_) => MAX_CONSENT,
             Route::Register(_) => registration::MAX_BODY,
             Route::Redeem(_) => connect::MAX_REDEEM,
@@ -112,7 +121,7 @@ impl Server {
             Route::Callbacks if get => connect::callbacks(&self.instances),
             Route::Callback(_) if get => pages::callback(),
             Route::ServerMetadata(name) if get => {
-                json_document(&metadata::server(self.instance(name)))
+                json_document(&metadata::server(self.instance(name), self.device_grant))
             }
             Route::ResourceMetadata(name) if get => {
                 json_document(&metadata::resource(self.instance(name), headers))
@@ -150,6 +159,9 @@ impl Server {
             Route::Redeem(name) if post => {
                 connect::redeem(self, self.instance(name), headers, body).await
             }
+            Route::DeviceAuthorization(name) | Route::Device(name) | Route::DeviceDone(name) => {
+                self.device(route, self.instance(name), parts, body).await
+            }
             Route::Authorize(_) => method_not_allowed("GET, HEAD, POST"),
             Route::Token(_) | Route::Revoke(_) | Route::Register(_) | Route::Redeem(_) => {
                 method_not_allowed("POST")
@@ -166,7 +178,10 @@ impl Server {
             )
             .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let client = registration::register(body, &self.allowed, Moment::now())?;
+        let mut client = registration::register(body, &self.allowed, Moment::now())?;
+        if !self.device_grant {
+            client = registration::without_device(client)?;
+        }
         let mut transaction = self.store.begin().await?;
         match transaction.add_client(&client).await? {
             Registered::Yes => {
@@ -217,7 +232,7 @@ impl Server {
 }
 
 /// A form without client authentication: there are only public clients.
-fn form_request(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn form_request(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Err(Refusal::new(
             Code::InvalidClient,

@@ -48,11 +48,12 @@ struct Page<'a> {
     problem: Option<&'static str>,
 }
 
-struct Choice {
-    scope: Scope,
-    ticked: bool,
-    title: &'static str,
-    detail: &'static str,
+/// A scope as the person may tick it.
+pub(super) struct Choice {
+    pub(super) scope: Scope,
+    pub(super) ticked: bool,
+    pub(super) title: &'static str,
+    pub(super) detail: &'static str,
 }
 
 /// Asks the person before the browser leaves for Internet Identity.
@@ -70,23 +71,35 @@ pub(crate) fn consent(consent: &Consent<'_>) -> Response {
         query: consent.query,
         csrf: &consent.csrf,
         deny: &consent.deny,
-        choices: consent
-            .offered
-            .iter()
-            .map(|scope| choice(scope, consent.ticked.contains(scope)))
-            .collect(),
+        choices: choices(consent.offered, consent.ticked),
         problem: consent.problem,
     };
-    let policy = Policy {
-        // The form's answer leads to Internet Identity, and browsers hold redirects to the policy too.
+    render(
+        StatusCode::OK,
+        &page,
+        &nonce,
+        &leads_to_identity(consent.instance),
+    )
+}
+
+/// The form's answer leads to Internet Identity, and browsers hold redirects to the policy too.
+pub(super) fn leads_to_identity(instance: &Instance) -> Policy {
+    Policy {
         form_action: Some(format!(
             "'self' {}",
-            consent.instance.ii_url.origin().ascii_serialization()
+            instance.ii_url.origin().ascii_serialization()
         )),
         referrer: Some("same-origin"),
         script: false,
-    };
-    render(StatusCode::OK, &page, &nonce, &policy)
+    }
+}
+
+/// What the person may tick, as it stands beforehand.
+pub(super) fn choices(offered: Scopes, ticked: Scopes) -> Vec<Choice> {
+    offered
+        .iter()
+        .map(|scope| choice(scope, ticked.contains(scope)))
+        .collect()
 }
 
 fn choice(scope: Scope, ticked: bool) -> Choice {

@@ -5,6 +5,7 @@
 
 mod callback;
 mod consent;
+mod device;
 mod error;
 mod info;
 
@@ -14,6 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 
 pub(crate) use callback::callback;
 pub(crate) use consent::{Consent, consent};
+pub(crate) use device::{DeviceCode, DeviceConfirm, device_code, device_confirm, device_notice};
 pub(crate) use error::error;
 pub(crate) use info::info;
 

@@ -4,7 +4,9 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     Digest, Moment, StoreError,
-    records::{Client, Connection, CredentialKind, EndReason, IssuedCredential, PendingConnect},
+    records::{
+        Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential, PendingConnect,
+    },
 };
 use crate::{
     connection::{AccessLevel, ConnectionId},
@@ -20,11 +22,11 @@ fn moment(seconds: i64) -> Moment {
     Moment::from_seconds(u64::try_from(seconds).unwrap_or(0))
 }
 
-fn at(row: &SqliteRow, column: &str) -> Result<Moment, StoreError> {
+pub(super) fn at(row: &SqliteRow, column: &str) -> Result<Moment, StoreError> {
     Ok(moment(row.try_get(column)?))
 }
 
-fn maybe_at(row: &SqliteRow, column: &str) -> Result<Option<Moment>, StoreError> {
+pub(super) fn maybe_at(row: &SqliteRow, column: &str) -> Result<Option<Moment>, StoreError> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(moment))
 }
 
@@ -37,7 +39,7 @@ fn connection_id(row: &SqliteRow, column: &str) -> Result<ConnectionId, StoreErr
     Ok(ConnectionId::new(row.try_get::<String, _>(column)?))
 }
 
-fn instance(row: &SqliteRow) -> Result<InstanceName, StoreError> {
+pub(super) fn instance(row: &SqliteRow) -> Result<InstanceName, StoreError> {
     let text: &str = row.try_get("instance")?;
     InstanceName::ALL
         .into_iter()
@@ -45,7 +47,7 @@ fn instance(row: &SqliteRow) -> Result<InstanceName, StoreError> {
         .ok_or(StoreError::Corrupt("instance"))
 }
 
-fn scopes(row: &SqliteRow) -> Result<Scopes, StoreError> {
+pub(super) fn scopes(row: &SqliteRow) -> Result<Scopes, StoreError> {
     Ok(Scopes::parse_lenient(row.try_get("scopes")?))
 }
 
@@ -68,6 +70,7 @@ pub(super) fn end_reason_text(reason: EndReason) -> &'static str {
 pub(super) fn kind_text(kind: &CredentialKind) -> &'static str {
     match kind {
         CredentialKind::Code { .. } => "code",
+        CredentialKind::Device { .. } => "device",
         CredentialKind::Access => "access",
         CredentialKind::Refresh => "refresh",
     }
@@ -85,6 +88,7 @@ pub(super) fn client(row: &SqliteRow) -> Result<Client, StoreError> {
         redirect_uris: serde_json::from_str(row.try_get("redirect_uris")?)
             .map_err(|_| StoreError::Corrupt("redirect_uris"))?,
         may_refresh: row.try_get("may_refresh")?,
+        may_use_device: row.try_get("may_use_device")?,
         created_at: at(row, "created_at")?,
     })
 }
@@ -99,13 +103,27 @@ pub(super) fn pending_connect(row: &SqliteRow) -> Result<PendingConnect, StoreEr
         client_id: row.try_get("client_id")?,
         client_name: row.try_get("client_name")?,
         may_refresh: row.try_get("may_refresh")?,
-        redirect_uri: row.try_get("redirect_uri")?,
-        client_state: row.try_get("client_state")?,
-        code_challenge: row.try_get("code_challenge")?,
+        ending: ending(row)?,
         scopes: scopes(row)?,
         created_at: at(row, "created_at")?,
         expires_at: at(row, "expires_at")?,
         sealed_code: row.try_get("sealed_code")?,
+    })
+}
+
+fn ending(row: &SqliteRow) -> Result<Ending, StoreError> {
+    let device: Option<&[u8]> = row.try_get("device")?;
+    Ok(match device {
+        Some(device) => Ending::Device {
+            device: device
+                .try_into()
+                .map_err(|()| StoreError::Corrupt("device"))?,
+        },
+        None => Ending::Redirect {
+            redirect_uri: row.try_get("redirect_uri")?,
+            client_state: row.try_get("client_state")?,
+            code_challenge: row.try_get("code_challenge")?,
+        },
     })
 }
 
@@ -140,6 +158,9 @@ pub(super) fn credential(row: &SqliteRow) -> Result<IssuedCredential, StoreError
     let kind = match row.try_get("kind")? {
         "code" => CredentialKind::Code {
             redirect_uri: row.try_get("redirect_uri")?,
+            code_challenge: row.try_get("code_challenge")?,
+        },
+        "device" => CredentialKind::Device {
             code_challenge: row.try_get("code_challenge")?,
         },
         "access" => CredentialKind::Access,

@@ -14,15 +14,17 @@ impl Transaction {
             .await?;
         for client in clients {
             sqlx::query(
-                "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at, imported)
-                 VALUES (?, ?, ?, ?, ?, ?, 1)
+                "INSERT INTO clients (id, name, redirect_uris, may_refresh, may_use_device, created_at, used_at,
+                     imported)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, 1)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, redirect_uris = excluded.redirect_uris,
-                     may_refresh = excluded.may_refresh, imported = 1",
+                     may_refresh = excluded.may_refresh, may_use_device = excluded.may_use_device, imported = 1",
             )
             .bind(&client.id)
             .bind(&client.name)
             .bind(encoding::redirect_uris(client))
             .bind(client.may_refresh)
+            .bind(client.may_use_device)
             .bind(encoding::seconds(client.created_at))
             .bind(encoding::seconds(client.created_at))
             .execute(&mut *self.open)

@@ -5,6 +5,8 @@ pub struct Limits {
     pub clients: u32,
     /// Sign-ins on their way; the oldest goes first.
     pub pending_connects: u32,
+    /// Devices that wait for somebody to sign in; the oldest goes first.
+    pub device_requests: u32,
     /// Live connections; none is ever evicted, new ones are refused.
     pub connections: u32,
     /// Credentials kept of one connection; the oldest goes first.
@@ -16,6 +18,7 @@ impl Default for Limits {
         Self {
             clients: 10_000,
             pending_connects: 1_024,
+            device_requests: 1_024,
             connections: 20_000,
             credentials_per_connection: 128,
         }

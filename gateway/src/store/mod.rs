@@ -4,6 +4,7 @@
 //! [`Transaction::commit`] returns. Reads go beside it.
 
 mod chores;
+mod device;
 mod digest;
 mod encoding;
 mod imported;

@@ -1,8 +1,8 @@
 use sqlx::{Executor, Sqlite};
 
 use super::{
-    Digest, Moment, Store, StoreError, Transaction, encoding,
-    records::{Client, Family, PendingConnect},
+    Digest, Moment, Store, StoreError, Transaction, device, encoding,
+    records::{Client, DeviceRequest, Family, PendingConnect},
 };
 use crate::{connection::ConnectionId, instance::InstanceName};
 
@@ -37,6 +37,10 @@ lookups! {
     client(id: &str) -> Option<Client>;
     /// A sign-in by the hash of its state; one of another instance is not found.
     pending_connect(instance: InstanceName, state: &Digest) -> Option<PendingConnect>;
+    /// A device's request by the hash of its device code; one of another instance is not found.
+    device_request(instance: InstanceName, device_code: &Digest) -> Option<DeviceRequest>;
+    /// A device's request by the hash of its user code; one of another instance is not found.
+    device_request_by_user_code(instance: InstanceName, user_code: &Digest) -> Option<DeviceRequest>;
     /// A credential by its hash, with its connection and successors; one of another instance is not found.
     family(instance: InstanceName, hash: &Digest) -> Option<Family>;
 }
@@ -103,6 +107,32 @@ async fn pending_connect(
         .fetch_optional(db)
         .await?;
     row.as_ref().map(encoding::pending_connect).transpose()
+}
+
+async fn device_request(
+    db: &mut sqlx::SqliteConnection,
+    instance: InstanceName,
+    device_code: &Digest,
+) -> Result<Option<DeviceRequest>, StoreError> {
+    let row = sqlx::query("SELECT * FROM device_requests WHERE device_code = ? AND instance = ?")
+        .bind(&device_code.as_bytes()[..])
+        .bind(instance.as_str())
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(device::request).transpose()
+}
+
+async fn device_request_by_user_code(
+    db: &mut sqlx::SqliteConnection,
+    instance: InstanceName,
+    user_code: &Digest,
+) -> Result<Option<DeviceRequest>, StoreError> {
+    let row = sqlx::query("SELECT * FROM device_requests WHERE user_code = ? AND instance = ?")
+        .bind(&user_code.as_bytes()[..])
+        .bind(instance.as_str())
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(device::request).transpose()
 }
 
 async fn family(

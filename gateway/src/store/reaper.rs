@@ -10,9 +10,12 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reap(&self, now: Moment) -> Result<(), StoreError> {
-        const STATEMENTS: [&str; 4] = [
+        const STATEMENTS: [&str; 5] = [
             "DELETE FROM pending_connects WHERE state IN (
                  SELECT state FROM pending_connects WHERE expires_at <= ?1 LIMIT ?2)",
+            // For a while a device is told that it waited too long.
+            "DELETE FROM device_requests WHERE device_code IN (
+                 SELECT device_code FROM device_requests WHERE expires_at <= ?1 - 600 LIMIT ?2)",
             "DELETE FROM credentials WHERE hash IN (
                  SELECT hash FROM credentials WHERE expires_at <= ?1 AND spent_at IS NULL LIMIT ?2)",
             "DELETE FROM connections WHERE id IN (

@@ -1,5 +1,6 @@
 //! What lies in the database, as types.
 
+pub use super::device::{DeviceChange, DeviceRequest};
 use super::{Digest, Moment};
 use crate::{
     connection::{AccessLevel, ConnectionId},
@@ -14,10 +15,13 @@ pub struct Client {
     pub id: String,
     /// `client_name`, cleaned of control characters.
     pub name: Option<String>,
-    /// `redirect_uris`, each of them on the allow-list when it was registered or its document read.
+    /// `redirect_uris`, each of them on the allow-list when it was registered or its document read; none for a
+    /// client without the authorization code grant.
     pub redirect_uris: Vec<String>,
     /// Whether the client asks for the refresh grant.
     pub may_refresh: bool,
+    /// Whether the client asks for the device grant (RFC 8628).
+    pub may_use_device: bool,
     /// When it registered, or its document was read.
     pub created_at: Moment,
 }
@@ -41,12 +45,8 @@ pub struct PendingConnect {
     pub client_name: Option<String>,
     /// Whether it uses the refresh grant.
     pub may_refresh: bool,
-    /// Where the answer goes.
-    pub redirect_uri: String,
-    /// The client's own `state`.
-    pub client_state: Option<String>,
-    /// PKCE challenge, method S256.
-    pub code_challenge: String,
+    /// Where it ends.
+    pub ending: Ending,
     /// What the user ticked.
     pub scopes: Scopes,
     /// When the user left our page.
@@ -55,6 +55,25 @@ pub struct PendingConnect {
     pub expires_at: Moment,
     /// The code, sealed under the connect cookie, once the sign-in is complete.
     pub sealed_code: Option<Vec<u8>>,
+}
+
+/// Where a sign-in ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// At the client's redirect URI, with a code.
+    Redirect {
+        /// Where the answer goes.
+        redirect_uri: String,
+        /// The client's own `state`.
+        client_state: Option<String>,
+        /// PKCE challenge, method S256.
+        code_challenge: String,
+    },
+    /// At a device that polls for its tokens (RFC 8628).
+    Device {
+        /// Hash of the device code.
+        device: Digest,
+    },
 }
 
 /// Why a connection is over.
@@ -114,6 +133,11 @@ pub enum CredentialKind {
         /// PKCE challenge, method S256.
         code_challenge: String,
     },
+    /// What a device code stands for once its sign-in is complete; never handed out.
+    Device {
+        /// PKCE challenge, method S256, if the client sent one.
+        code_challenge: Option<String>,
+    },
     /// Access token.
     Access,
     /// Refresh token.
@@ -141,7 +165,7 @@ pub struct IssuedCredential {
     pub issued_at: Moment,
     /// When it lapses.
     pub expires_at: Moment,
-    /// When a code or refresh token was exchanged.
+    /// When a code, device code or refresh token was exchanged.
     pub spent_at: Option<Moment>,
     /// When it was first used.
     pub presented_at: Option<Moment>,
@@ -203,7 +227,7 @@ pub enum Change {
     },
     /// A credential was issued.
     AddCredential(IssuedCredential),
-    /// A code or refresh token was exchanged for others.
+    /// A code, device code or refresh token was exchanged for others.
     Spend {
         /// Which one.
         hash: Digest,
@@ -219,6 +243,8 @@ pub enum Change {
     },
     /// A credential never existed.
     Forget(Digest),
+    /// Something happened to a device's request.
+    Device(DeviceChange),
     /// The signer has to be told.
     Chore(Chore),
 }

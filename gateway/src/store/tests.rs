@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{
     Digest, Limits, Moment, Registered, Store,
     records::{
-        Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
+        Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
         PendingConnect,
     },
 };
@@ -16,6 +16,7 @@ use crate::{
 const LIMITS: Limits = Limits {
     clients: 3,
     pending_connects: 2,
+    device_requests: 2,
     connections: 2,
     credentials_per_connection: 3,
 };
@@ -34,6 +35,7 @@ fn client(id: &str, created: u64) -> Client {
         name: Some("name".to_owned()),
         redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
         may_refresh: true,
+        may_use_device: true,
         created_at: at(created),
     }
 }
@@ -48,9 +50,11 @@ fn pending(state: &str, client_id: &str, created: u64) -> PendingConnect {
         client_id: client_id.to_owned(),
         client_name: Some("name".to_owned()),
         may_refresh: false,
-        redirect_uri: "http://127.0.0.1/cb".to_owned(),
-        client_state: Some("state".to_owned()),
-        code_challenge: "challenge".to_owned(),
+        ending: Ending::Redirect {
+            redirect_uri: "http://127.0.0.1/cb".to_owned(),
+            client_state: Some("state".to_owned()),
+            code_challenge: "challenge".to_owned(),
+        },
         scopes: Scopes::from_iter([Scope::Read]),
         created_at: at(created),
         expires_at: at(created + 600),

@@ -3,7 +3,7 @@ use sqlx::{Row, Sqlite};
 use super::{
     Digest, Limits, Moment, StoreError, chores, encoding,
     records::{
-        Change, Chore, Client, Connection, CredentialKind, EndReason, IssuedCredential,
+        Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
         PendingConnect,
     },
 };
@@ -12,7 +12,7 @@ use crate::connection::ConnectionId;
 /// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened.
 pub struct Transaction {
     pub(super) open: sqlx::Transaction<'static, Sqlite>,
-    limits: Limits,
+    pub(super) limits: Limits,
     committed: Committed,
 }
 
@@ -71,6 +71,7 @@ impl Transaction {
                     self.present(hash, predecessor.as_ref(), now).await?;
                 }
                 Change::Forget(hash) => self.forget(hash).await?,
+                Change::Device(change) => self.change_device(change, now).await?,
                 Change::Chore(chore) => self.add_chore(chore, now).await?,
             }
         }
@@ -92,6 +93,7 @@ impl Transaction {
                      SELECT id FROM clients
                      WHERE connected = 0 AND imported = 0
                        AND NOT EXISTS (SELECT 1 FROM pending_connects p WHERE p.client_id = clients.id)
+                       AND NOT EXISTS (SELECT 1 FROM device_requests d WHERE d.client_id = clients.id)
                      ORDER BY used_at LIMIT 1)",
             )
             .execute(&mut *self.open)
@@ -101,13 +103,14 @@ impl Transaction {
             }
         }
         sqlx::query(
-            "INSERT INTO clients (id, name, redirect_uris, may_refresh, created_at, used_at)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO clients (id, name, redirect_uris, may_refresh, may_use_device, created_at, used_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&client.id)
         .bind(&client.name)
         .bind(encoding::redirect_uris(client))
         .bind(client.may_refresh)
+        .bind(client.may_use_device)
         .bind(encoding::seconds(client.created_at))
         .bind(encoding::seconds(client.created_at))
         .execute(&mut *self.open)
@@ -136,10 +139,24 @@ impl Transaction {
             .bind(&connect.client_id)
             .execute(&mut *self.open)
             .await?;
+        let (redirect_uri, client_state, code_challenge, device) = match &connect.ending {
+            Ending::Redirect {
+                redirect_uri,
+                client_state,
+                code_challenge,
+            } => (
+                Some(redirect_uri),
+                client_state.as_ref(),
+                Some(code_challenge),
+                None,
+            ),
+            Ending::Device { device } => (None, None, None, Some(&device.as_bytes()[..])),
+        };
         sqlx::query(
             "INSERT INTO pending_connects (state, instance, cookie, cookie_slot, connection_id, client_id,
-                 client_name, may_refresh, redirect_uri, client_state, code_challenge, scopes, created_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 client_name, may_refresh, redirect_uri, client_state, code_challenge, device, scopes, created_at,
+                 expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&connect.state.as_bytes()[..])
         .bind(connect.instance.as_str())
@@ -149,9 +166,10 @@ impl Transaction {
         .bind(&connect.client_id)
         .bind(&connect.client_name)
         .bind(connect.may_refresh)
-        .bind(&connect.redirect_uri)
-        .bind(&connect.client_state)
-        .bind(&connect.code_challenge)
+        .bind(redirect_uri)
+        .bind(client_state)
+        .bind(code_challenge)
+        .bind(device)
         .bind(connect.scopes.to_string())
         .bind(encoding::seconds(connect.created_at))
         .bind(encoding::seconds(connect.expires_at))
@@ -262,6 +280,7 @@ impl Transaction {
                 redirect_uri,
                 code_challenge,
             } => (Some(redirect_uri), Some(code_challenge)),
+            CredentialKind::Device { code_challenge } => (None, code_challenge.as_ref()),
             CredentialKind::Access | CredentialKind::Refresh => (None, None),
         };
         sqlx::query(

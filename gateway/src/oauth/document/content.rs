@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use super::DocumentAddress;
 use crate::{
     oauth::{
+        device::GRANT_TYPE,
         redirect::{AllowList, Redirect},
         registration::clean_name,
     },
@@ -106,6 +107,7 @@ pub(super) fn client(
         id: members.client_id,
         name: members.client_name.as_deref().and_then(clean_name),
         may_refresh: has(&members.grant_types, "refresh_token"),
+        may_use_device: members.grant_types.is_some() && has(&members.grant_types, GRANT_TYPE),
         redirect_uris,
         created_at: now,
     })

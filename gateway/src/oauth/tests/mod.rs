@@ -8,7 +8,35 @@ mod signer;
 
 use ::candid::Principal;
 
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    scope::{Scope, Scopes},
+    store::{Digest, Moment, records::DeviceRequest},
+};
+
+/// A device that began to wait at second 1,000,000.
+pub(crate) fn device_request() -> DeviceRequest {
+    let created_at = Moment::from_seconds(1_000_000);
+    DeviceRequest {
+        device_code: Digest::of("device code"),
+        public_key: [9; 32],
+        user_code: Digest::of("user code"),
+        instance: InstanceName::Beta,
+        client_id: "client".to_owned(),
+        client_name: Some("tv".to_owned()),
+        may_refresh: true,
+        code_challenge: None,
+        scopes: Scopes::from_iter([Scope::Read, Scope::Write]),
+        address: "192.0.2.1".to_owned(),
+        created_at,
+        expires_at: created_at.plus(600),
+        poll_seconds: 5,
+        polled_at: None,
+        entered: 0,
+        denied: false,
+        sealed: None,
+    }
+}
 
 /// Both instances of a server at this address.
 pub(crate) fn instances(public_url: &str) -> [Instance; 2] {

@@ -1,6 +1,7 @@
 //! The token endpoint (RFC 6749 section 3.2).
 
 mod code;
+mod device;
 mod issue;
 mod refresh;
 
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 pub(crate) use self::issue::first_use;
 use self::{
     code::CodeExchange,
+    device::{DeviceExchange, Poll},
     issue::{Granted, Minted, Verdict},
     refresh::Refresh,
 };
@@ -21,6 +23,7 @@ use super::{
     Server,
     answer::{Code, Refusal, no_store_json},
     credential::{Credential, Prefix},
+    device as device_grant,
     form::Form,
     metadata,
     server::unknown_client,
@@ -43,6 +46,7 @@ struct TokenRequest {
 
 enum Grant {
     Code(CodeExchange),
+    Device(DeviceExchange),
     Refresh(Refresh),
 }
 
@@ -50,6 +54,7 @@ impl Grant {
     fn judge(&self, family: &Family, now: Moment) -> Verdict {
         match self {
             Grant::Code(exchange) => code::judge(family, exchange, now),
+            Grant::Device(exchange) => device::judge(family, exchange, now),
             Grant::Refresh(refresh) => refresh::judge(family, refresh, now),
         }
     }
@@ -57,7 +62,25 @@ impl Grant {
     fn client_id(&self) -> &str {
         match self {
             Grant::Code(exchange) => &exchange.client_id,
+            Grant::Device(exchange) => &exchange.client_id,
             Grant::Refresh(refresh) => &refresh.client_id,
+        }
+    }
+}
+
+/// What a client sends to the token endpoint.
+enum Sent {
+    /// A credential to be exchanged.
+    Request(TokenRequest),
+    /// A device code, which stands for a credential once its sign-in is complete.
+    Poll(Poll),
+}
+
+impl Sent {
+    fn client_id(&self) -> &str {
+        match self {
+            Sent::Request(request) => request.grant.client_id(),
+            Sent::Poll(poll) => &poll.exchange.client_id,
         }
     }
 }
@@ -69,8 +92,8 @@ impl Server {
         instance: &Instance,
         body: &[u8],
     ) -> Result<Response, Refusal> {
-        let request = parse(body, instance)?;
-        let client_id = request.grant.client_id();
+        let sent = parse(body, instance, self.device_grant)?;
+        let client_id = sent.client_id();
         // A client with a document has no registration; its credentials know whose they are, the document is not
         // needed again.
         if self.store.client(client_id).await?.is_none()
@@ -78,6 +101,10 @@ impl Server {
         {
             return Err(unknown_client());
         }
+        let request = match sent {
+            Sent::Request(request) => request,
+            Sent::Poll(poll) => self.collect(instance, poll).await?,
+        };
         let hash = request.presented.digest();
         let _turn = self.turnstile.pass(hash).await;
         let granted = self.exchange(instance, &request).await?;
@@ -218,7 +245,7 @@ fn unknown() -> Refusal {
     )
 }
 
-fn parse(body: &[u8], instance: &Instance) -> Result<TokenRequest, Refusal> {
+fn parse(body: &[u8], instance: &Instance, device_grant: bool) -> Result<Sent, Refusal> {
     let form = Form::parse(body)
         .map_err(|_| bad("The body holds a parameter twice or too many of them."))?;
     let grant_type = form
@@ -226,8 +253,15 @@ fn parse(body: &[u8], instance: &Instance) -> Result<TokenRequest, Refusal> {
         .ok_or_else(|| bad("grant_type is missing."))?;
     let needed = |name| form.get(name).map(str::to_owned);
     let client_id = || needed("client_id").ok_or_else(|| bad("client_id is missing."));
-    let request = match grant_type {
-        "authorization_code" => TokenRequest {
+    let sent = match grant_type {
+        device_grant::GRANT_TYPE if device_grant => Sent::Poll(Poll {
+            device_code: device_grant::device_code_of(&form)?,
+            exchange: DeviceExchange {
+                client_id: client_id()?,
+                code_verifier: needed("code_verifier"),
+            },
+        }),
+        "authorization_code" => Sent::Request(TokenRequest {
             presented: {
                 let code = form.get("code").ok_or_else(|| bad("code is missing."))?;
                 Credential::parse(Prefix::Code, code).ok_or_else(unknown)?
@@ -238,8 +272,8 @@ fn parse(body: &[u8], instance: &Instance) -> Result<TokenRequest, Refusal> {
                 code_verifier: needed("code_verifier")
                     .ok_or_else(|| bad("code_verifier is missing."))?,
             }),
-        },
-        "refresh_token" => TokenRequest {
+        }),
+        "refresh_token" => Sent::Request(TokenRequest {
             presented: {
                 let token = form
                     .get("refresh_token")
@@ -250,11 +284,11 @@ fn parse(body: &[u8], instance: &Instance) -> Result<TokenRequest, Refusal> {
                 client_id: client_id()?,
                 scopes: form.get("scope").map(Scopes::parse_lenient),
             }),
-        },
+        }),
         _ => {
             return Err(Refusal::new(
                 Code::UnsupportedGrantType,
-                "Only authorization_code and refresh_token are offered.",
+                "This grant type is not offered; the server's metadata lists those that are.",
             ));
         }
     };
@@ -267,7 +301,7 @@ fn parse(body: &[u8], instance: &Instance) -> Result<TokenRequest, Refusal> {
             "resource names another server than this one.",
         ));
     }
-    Ok(request)
+    Ok(sent)
 }
 
 fn describe(granted: &Granted) -> Value {

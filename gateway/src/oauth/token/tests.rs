@@ -206,7 +206,7 @@ fn a_request_says_exactly_what_it_wants() {
     let [beta, _] = crate::oauth::tests::instances("https://gate.example");
     let code = Credential::mint(Prefix::Code).text().to_string();
     let good = format!("grant_type=authorization_code&code={code}&client_id=c&code_verifier=v");
-    assert!(parse(good.as_bytes(), &beta).is_ok());
+    assert!(parse(good.as_bytes(), &beta, true).is_ok());
     for (body, expected) in [
         (String::new(), Code::InvalidRequest),
         (format!("{good}&client_id=c"), Code::InvalidRequest),
@@ -224,7 +224,7 @@ fn a_request_says_exactly_what_it_wants() {
         ),
     ] {
         assert_eq!(
-            parse(body.as_bytes(), &beta).err().map(|r| r.code),
+            parse(body.as_bytes(), &beta, true).err().map(|r| r.code),
             Some(expected),
             "{body}"
         );
