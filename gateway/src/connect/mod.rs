@@ -5,14 +5,17 @@ mod arrival;
 mod begin;
 mod failure;
 mod link;
+mod question;
 mod redeem;
 
 use icgate_proto::v1;
 
 use crate::{oauth::Credential, store::records::PendingConnect};
 
+pub(crate) use arrival::level_of;
 pub(crate) use begin::{Departure, begin};
 pub(crate) use link::callbacks;
+pub(crate) use question::{PATH as QUESTION_PATH, answered, asked};
 pub(crate) use redeem::{MAX_BODY as MAX_REDEEM, redeem};
 
 /// How long the person may take at Internet Identity.

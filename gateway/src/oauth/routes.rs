@@ -1,6 +1,9 @@
 //! Which paths are the authorization server's.
 
-use crate::instance::InstanceName::{self, Beta, Prod};
+use crate::{
+    connect,
+    instance::InstanceName::{self, Beta, Prod},
+};
 
 /// An address of the authorization server or one of its pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,9 @@ pub(crate) enum Route {
     Revoke(InstanceName),
     Callback(InstanceName),
     Redeem(InstanceName),
+    /// The question about the user's other connections.
+    Others(InstanceName),
+    Connections(InstanceName),
     DeviceAuthorization(InstanceName),
     Device(InstanceName),
     DeviceDone(InstanceName),
@@ -45,6 +51,8 @@ impl Route {
             "/oauth/revoke" => Route::Revoke(instance),
             "/oauth/connect/callback" => Route::Callback(instance),
             "/oauth/connect/redeem" => Route::Redeem(instance),
+            connect::QUESTION_PATH => Route::Others(instance),
+            "/connections" => Route::Connections(instance),
             "/oauth/device_authorization" => Route::DeviceAuthorization(instance),
             "/oauth/device" => Route::Device(instance),
             "/oauth/device/done" => Route::DeviceDone(instance),
@@ -133,6 +141,9 @@ mod tests {
             ("/oauth/token", Route::Token(Beta)),
             ("/prod/oauth/token", Route::Token(Prod)),
             ("/prod/oauth/connect/redeem", Route::Redeem(Prod)),
+            ("/oauth/connect/others", Route::Others(Beta)),
+            ("/connections", Route::Connections(Beta)),
+            ("/prod/connections", Route::Connections(Prod)),
         ] {
             assert_eq!(Route::find(path), Some(route), "{path}");
         }

@@ -3,6 +3,7 @@
 //! Every change is made inside a [`Transaction`], of which there is one at a time, and is on disk before
 //! [`Transaction::commit`] returns. Reads go beside it.
 
+mod approvals;
 mod chores;
 mod device;
 mod digest;
@@ -13,6 +14,7 @@ mod moment;
 mod read;
 mod reaper;
 pub mod records;
+mod siblings;
 mod transaction;
 
 #[cfg(test)]
@@ -30,10 +32,12 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use approvals::Approval;
 pub use chores::DueChore;
 pub use digest::Digest;
 pub use limits::Limits;
 pub use moment::Moment;
+pub use siblings::Listed;
 pub use transaction::{Committed, Registered, Transaction};
 
 const FILE: &str = "gateway.db";

@@ -10,7 +10,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reap(&self, now: Moment) -> Result<(), StoreError> {
-        const STATEMENTS: [&str; 5] = [
+        const STATEMENTS: [&str; 6] = [
             "DELETE FROM pending_connects WHERE state IN (
                  SELECT state FROM pending_connects WHERE expires_at <= ?1 LIMIT ?2)",
             // For a while a device is told that it waited too long.
@@ -20,6 +20,8 @@ impl Store {
                  SELECT hash FROM credentials WHERE expires_at <= ?1 AND spent_at IS NULL LIMIT ?2)",
             "DELETE FROM connections WHERE id IN (
                  SELECT id FROM connections WHERE expires_at <= ?1 OR ended_at <= ?1 - 86400 LIMIT ?2)",
+            "DELETE FROM approvals WHERE rowid IN (
+                 SELECT rowid FROM approvals WHERE expires_at <= ?1 LIMIT ?2)",
             "DELETE FROM signer_chores WHERE id IN (
                  SELECT id FROM signer_chores WHERE expires_at <= ?1 LIMIT ?2)",
         ];

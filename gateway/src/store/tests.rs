@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     device_requests: 2,
     connections: 2,
     credentials_per_connection: 3,
+    approvals: 3,
 };
 
 fn at(seconds: u64) -> Moment {

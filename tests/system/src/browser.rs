@@ -115,13 +115,54 @@ impl Browser {
     /// # Panics
     /// When the page has no form.
     pub async fn submit(&mut self, page: &Page) -> Page {
-        let form = page.form();
+        self.submit_form(page, &page.form(), &[]).await
+    }
+
+    /// Submits the page's form with its first button and with these fields besides those it has, as of boxes that the
+    /// person ticks.
+    ///
+    /// # Panics
+    /// When the page has no form.
+    pub async fn submit_with(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
+        self.submit_form(page, &page.form(), fields).await
+    }
+
+    /// Submits the first form of the page that has a button or field of this name and value.
+    ///
+    /// # Panics
+    /// When the page has no such form.
+    pub async fn press(
+        &mut self,
+        page: &Page,
+        which: (&str, &str),
+        fields: &[(&str, &str)],
+    ) -> Page {
+        let form = forms(&page.body)
+            .into_iter()
+            .find(|form| {
+                let (name, value) = which;
+                let parts = form.fields.iter().chain(&form.buttons);
+                parts
+                    .into_iter()
+                    .any(|part| part == &(name.to_owned(), value.to_owned()))
+            })
+            .unwrap_or_else(|| panic!("no form with {which:?} on {}:\n{}", page.url, page.body));
+        self.submit_form(page, &form, fields).await
+    }
+
+    async fn submit_form(&mut self, page: &Page, form: &Form, more: &[(&str, &str)]) -> Page {
         let mut fields = form.fields.clone();
         fields.extend(
             form.buttons
                 .first()
                 .filter(|(name, _)| !name.is_empty())
                 .cloned(),
+        );
+        // What the person fills in takes the place of what the form has; boxes of one name stay beside each other.
+        fields.retain(|(name, _)| !more.iter().any(|(filled, _)| filled == name));
+        fields.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let target = if form.action.is_empty() {
             page.url.clone()
