@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
 use icgate_proto::v1;
+use serde::{Deserialize, Serialize};
 
 use crate::{instance::InstanceName, oauth::Credential, scope::Scopes};
 
@@ -29,7 +30,7 @@ impl fmt::Display for ConnectionId {
 }
 
 /// What the user let this connection do at Internet Identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AccessLevel {
     /// Queries only.
     Queries,

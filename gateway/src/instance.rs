@@ -106,6 +106,15 @@ impl PublicUrl {
     }
 }
 
+/// Which generation of Internet Identity's protocol an instance speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// The live protocol: the browser comes back with a delegation to our registration key.
+    RegistrationDelegation,
+    /// The earlier one: Internet Identity's page fetches our session key and the user registers it.
+    KeyRequest,
+}
+
 /// One instance with everything its addresses are made of.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -117,6 +126,8 @@ pub struct Instance {
     pub ii_url: Url,
     /// Internet Identity's canister.
     pub ii_canister: Principal,
+    /// How people sign in there.
+    pub handshake: Handshake,
 }
 
 impl Instance {

@@ -140,6 +140,7 @@ async fn serves_is_healthy_and_survives_a_crash() {
             }),
             secret: cookie.to_wire(),
             slot_expires_at_ns: world.in_minutes(10),
+            key_request: None,
         })
         .await
         .unwrap();

@@ -76,6 +76,7 @@ async fn the_whole_path_over_the_link() {
             }),
             secret: cookie.to_wire(),
             slot_expires_at_ns: world.in_minutes(10),
+            key_request: None,
         })
         .await
         .unwrap();
@@ -91,6 +92,7 @@ async fn the_whole_path_over_the_link() {
     let complete = v1::CompleteRequest {
         connection: connection(&cookie),
         delegation_chain,
+        registered_key: None,
     };
     let completed = client.complete(complete).await.unwrap();
     assert_eq!(completed.access_level(), v1::AccessLevel::All);

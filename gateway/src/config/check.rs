@@ -10,12 +10,11 @@ use icgate_proto::{Endpoint, Link};
 use url::Url;
 
 use super::{
-    Config, ConfigError, Draft, Handshake, Limits, Mistake, Network, Services, TlsFiles,
-    is_loopback,
+    Config, ConfigError, Draft, Limits, Mistake, Network, Services, TlsFiles, is_loopback,
     root_key::{self, RootKey},
     source::{Setting, Source},
 };
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use crate::instance::{Handshake, Instance, InstanceName, PublicUrl};
 
 /// Checks every setting, then what they mean together. A setting that is wrong is noted and its default taken
 /// for the rest of the check, so that all mistakes are found in one run.
@@ -215,19 +214,15 @@ impl Checks {
         default_url: &str,
         default_canister: &str,
     ) -> Instance {
-        self.or(handshake, Handshake::RegistrationDelegation, |text, _| {
-            match text {
+        let handshake = self.or(
+            handshake,
+            Handshake::RegistrationDelegation,
+            |text, _| match text {
                 "registration-delegation" => Ok(Handshake::RegistrationDelegation),
                 "key-request" => Ok(Handshake::KeyRequest),
                 _ => Err("must be registration-delegation or key-request".to_owned()),
-            }
-            .and_then(|handshake| match handshake {
-                Handshake::RegistrationDelegation => Ok(handshake),
-                Handshake::KeyRequest => {
-                    Err("`key-request` is not available in this version".to_owned())
-                }
-            })
-        });
+            },
+        );
         let default_canister = Principal::from_text(default_canister)
             .expect("the canisters of Internet Identity are well formed");
         Instance {
@@ -237,6 +232,7 @@ impl Checks {
             ii_canister: self.or(canister, default_canister, |text, _| {
                 Principal::from_text(text).map_err(|_| "must be a canister id".to_owned())
             }),
+            handshake,
         }
     }
 

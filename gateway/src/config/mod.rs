@@ -93,15 +93,6 @@ impl Services {
     }
 }
 
-/// Which generation of Internet Identity's protocol an instance speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handshake {
-    /// The live protocol.
-    RegistrationDelegation,
-    /// The earlier one.
-    KeyRequest,
-}
-
 /// A checked configuration whose root key may still have to be fetched.
 #[derive(Debug)]
 pub struct Draft {

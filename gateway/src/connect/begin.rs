@@ -1,7 +1,7 @@
 use http::header;
 use icgate_proto::v1;
 
-use super::{PENDING_SECONDS, link};
+use super::{PENDING_SECONDS, key_request, link};
 use crate::{
     body::Response,
     connection::ConnectionId,
@@ -74,6 +74,7 @@ pub(crate) async fn begin(
             }),
             secret: cookie.secret().to_wire(),
             slot_expires_at_ns: expires_at.nanos(),
+            key_request: key_request::asked(instance),
         })
         .await
         .map_err(|error| signer_failed(&error))?;
@@ -88,6 +89,7 @@ pub(crate) async fn begin(
         client_name: departure.client_name,
         may_refresh: departure.may_refresh,
         ending: departure.ending,
+        key_request: key_request::offered(instance, begun.session_keys_der),
         scopes,
         created_at: now,
         expires_at,
@@ -96,7 +98,11 @@ pub(crate) async fn begin(
     let mut transaction = server.store.begin().await?;
     transaction.add_pending_connect(&connect).await?;
     server.commit(transaction).await?;
-    let link = link::to_internet_identity(instance, &state, &begun.registration_key_der);
+    let registration_key = connect
+        .key_request
+        .is_none()
+        .then_some(begun.registration_key_der.as_slice());
+    let link = link::to_internet_identity(instance, &state, registration_key);
     let mut response = see_other(&link)?;
     response.headers_mut().append(
         header::SET_COOKIE,

@@ -15,6 +15,8 @@ pub(super) struct Failure {
     text: String,
     /// Whether the same request may work a little later.
     retry: bool,
+    /// Whether it is expected to, so that the page repeats it by itself.
+    wait: bool,
 }
 
 impl Failure {
@@ -23,14 +25,26 @@ impl Failure {
             status: StatusCode::BAD_REQUEST,
             text: text.into(),
             retry: false,
+            wait: false,
         }
     }
 
     pub(super) fn later(text: impl Into<String>) -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            text: text.into(),
             retry: true,
+            ..Self::new(text)
+        }
+    }
+
+    /// Internet Identity does not know the session key yet.
+    pub(super) fn not_yet() -> Self {
+        Self {
+            wait: true,
+            ..Self::later(
+                "Internet Identity does not confirm the connection. If you allowed it there, try again in a few \
+                 seconds; otherwise start the connection again from your app.",
+            )
         }
     }
 
@@ -55,6 +69,9 @@ impl Failure {
         let mut answer = json!({ "error": self.text });
         if self.retry {
             answer["retry"] = true.into();
+        }
+        if self.wait {
+            answer["wait"] = true.into();
         }
         no_store_json(self.status, &answer)
     }

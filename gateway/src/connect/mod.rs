@@ -1,9 +1,11 @@
-//! The Internet Identity handshake: the browser leaves with our registration key and comes back with a delegation
-//! chain to it (generation `registration-delegation`).
+//! The Internet Identity handshake in both generations. The browser leaves with a link and a connect cookie, and comes
+//! back with what only the browser has in which the person consented: a delegation chain to our registration key
+//! (`registration-delegation`), or a finish secret (`key-request`). Both reach the same redeem endpoint.
 
 mod arrival;
 mod begin;
 mod failure;
+mod key_request;
 mod link;
 mod question;
 mod redeem;
@@ -14,6 +16,7 @@ use crate::{oauth::Credential, store::records::PendingConnect};
 
 pub(crate) use arrival::level_of;
 pub(crate) use begin::{Departure, begin};
+pub(crate) use key_request::{MAX_BODY as MAX_CALLBACK, callback};
 pub(crate) use link::callbacks;
 pub(crate) use question::{PATH as QUESTION_PATH, answered, asked};
 pub(crate) use redeem::{MAX_BODY as MAX_REDEEM, redeem};

@@ -1,12 +1,12 @@
 use http::{HeaderMap, StatusCode, header};
-use icgate_proto::v1;
+use icgate_proto::{Reason, v1};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     arrival::{self, Landing},
     failure::Failure,
-    reference,
+    key_request, reference,
 };
 use crate::{
     body::Response,
@@ -23,10 +23,13 @@ const MAX_CHAIN: usize = 64 * 1024;
 #[serde(deny_unknown_fields)]
 struct Redeem {
     state: String,
-    delegation: String,
+    /// Of the handshake `registration-delegation`.
+    delegation: Option<String>,
+    /// Of the handshake `key-request`.
+    finish: Option<String>,
 }
 
-/// Takes the chain that Internet Identity sent the browser back with, completes the connection and says where the
+/// Takes what Internet Identity sent the browser back with, completes the connection and says where the
 /// browser goes with its code. The same request again gives the same answer until the code is used.
 pub(crate) async fn redeem(
     server: &Server,
@@ -76,25 +79,48 @@ async fn finish(
     if let Some(sealed) = &connect.sealed_code {
         return arrival::again(server, instance, &connect, &cookie, sealed).await;
     }
-    if redeem.delegation.is_empty() || redeem.delegation.len() > MAX_CHAIN {
-        return Err(Failure::new(
-            "What Internet Identity sent is empty or too large.",
-        ));
-    }
+    let request = brought(&connect, &cookie, redeem)?;
     arrival::expected(server, instance, &connect).await?;
-    let completed = server
-        .signer
-        .complete(v1::CompleteRequest {
-            connection: Some(reference(&connect, &cookie)),
-            delegation_chain: redeem.delegation,
-        })
-        .await?;
+    let completed = match server.signer.complete(request).await {
+        Err(error)
+            if error.reason == Reason::ConnectionPending && connect.key_request.is_some() =>
+        {
+            return Err(Failure::not_yet());
+        }
+        answer => answer?,
+    };
     let own = server.session(instance, headers).await?;
     let own = own.map(|session| session.connection.id);
     arrival::land(server, instance, &connect, &cookie, own, completed).await
 }
 
-/// The cookie proves that this browser began the sign-in; the chain proves that it brought the consent.
+/// What the signer needs of what the browser brought.
+fn brought(
+    connect: &PendingConnect,
+    cookie: &Credential,
+    redeem: Redeem,
+) -> Result<v1::CompleteRequest, Failure> {
+    let mut request = v1::CompleteRequest {
+        connection: Some(reference(connect, cookie)),
+        ..v1::CompleteRequest::default()
+    };
+    match (redeem.delegation, redeem.finish) {
+        (Some(chain), None) if !chain.is_empty() && chain.len() <= MAX_CHAIN => {
+            request.delegation_chain = chain;
+        }
+        (None, Some(finish)) => {
+            request.registered_key = Some(key_request::registered(connect, &finish)?);
+        }
+        _ => {
+            return Err(Failure::new(
+                "What Internet Identity sent is empty or too large.",
+            ));
+        }
+    }
+    Ok(request)
+}
+
+/// The cookie proves that this browser began the sign-in; what it brings proves that the person consented in it.
 pub(super) fn same_browser(
     instance: &Instance,
     headers: &HeaderMap,

@@ -8,8 +8,9 @@
 //! inspector on another port) are allowed. Every other one, `null` included, is refused.
 //!
 //! **CORS**: metadata and the token, registration, device authorization and revocation endpoints are made for scripts of any origin;
-//! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin. Everything else
-//! is pages for people, which no foreign script may read.
+//! they take no cookies, so `*` gives nothing away. The MCP endpoints name the allowed origin, and the callback of the
+//! handshake `key-request` names Internet Identity's. Everything else is pages for people, which no foreign script may
+//! read.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
 
@@ -17,7 +18,7 @@ use super::refusal::Refusal;
 use crate::{
     body::{self, Response},
     config::Config,
-    instance::{InstanceName, PublicUrl},
+    instance::{Handshake, InstanceName, PublicUrl},
 };
 
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -39,6 +40,8 @@ pub enum Reach {
     Mcp,
     /// Metadata, token, registration, device authorization, revocation: scripts of any origin.
     Open,
+    /// What Internet Identity's page asks in the handshake `key-request`: scripts of its origin.
+    Identity(InstanceName),
     /// Pages for people: no foreign script.
     Own,
 }
@@ -70,6 +73,9 @@ impl Reach {
                 {
                     return Reach::Open;
                 }
+                if rest == "/oauth/connect/callback" {
+                    return Reach::Identity(name);
+                }
             }
         }
         Reach::Own
@@ -83,6 +89,8 @@ pub struct Guard {
     hosts: Vec<(String, Vec<u16>)>,
     default_port: u16,
     origins: Vec<String>,
+    /// Internet Identity's pages that ask for keys.
+    identities: Vec<(InstanceName, String)>,
     loopback: bool,
 }
 
@@ -113,6 +121,17 @@ impl Guard {
             hosts,
             default_port,
             origins,
+            identities: config
+                .instances
+                .iter()
+                .filter(|instance| instance.handshake == Handshake::KeyRequest)
+                .map(|instance| {
+                    (
+                        instance.name,
+                        instance.ii_url.origin().ascii_serialization(),
+                    )
+                })
+                .collect(),
             loopback,
         }
     }
@@ -170,6 +189,20 @@ impl Guard {
             || (self.loopback && PublicUrl::parse(origin).is_ok_and(|parsed| parsed.is_loopback()))
     }
 
+    fn is_for_scripts(&self, reach: Reach) -> bool {
+        match reach {
+            Reach::Mcp | Reach::Open => true,
+            Reach::Identity(instance) => self.identities.iter().any(|(name, _)| *name == instance),
+            Reach::Own => false,
+        }
+    }
+
+    fn is_identity(&self, instance: InstanceName, origin: &HeaderValue) -> bool {
+        self.identities
+            .iter()
+            .any(|(name, known)| *name == instance && origin == known.as_str())
+    }
+
     /// The answer to a CORS preflight (Fetch standard, section 3.2.2): to be given before authentication, since
     /// browsers send none with it. None when the request is not one, or the path is for our own pages.
     pub fn preflight(
@@ -179,7 +212,7 @@ impl Guard {
         headers: &HeaderMap,
     ) -> Option<Response> {
         let asked = method == Method::OPTIONS
-            && reach != Reach::Own
+            && self.is_for_scripts(reach)
             && headers.contains_key(header::ORIGIN)
             && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         if !asked {
@@ -210,7 +243,11 @@ impl Guard {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 answer.append(header::VARY, HeaderValue::from_static("Origin"));
             }
-            (Reach::Mcp | Reach::Own, _) => return,
+            (Reach::Identity(name), Some(origin)) if self.is_identity(name, origin) => {
+                answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                answer.append(header::VARY, HeaderValue::from_static("Origin"));
+            }
+            (Reach::Mcp | Reach::Identity(_) | Reach::Own, _) => return,
         }
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
     }
@@ -428,5 +465,46 @@ mod tests {
         let mut metadata = HeaderMap::new();
         guard.share(Reach::Open, None, &mut metadata);
         assert_eq!(metadata[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    }
+
+    #[test]
+    fn only_internet_identitys_page_reads_the_answers_of_its_callback() {
+        let mut config = Config {
+            public_url: PublicUrl::parse("https://gate.example").unwrap(),
+            ..crate::edge::tests::config()
+        };
+        config.instances[0].ii_url = "https://id.example/".parse().unwrap();
+        config.instances[0].handshake = Handshake::KeyRequest;
+        let guard = Guard::new(&config);
+        let preflight = |path: &str, origin: &str| {
+            let headers = HeaderMap::from_iter([
+                (header::ORIGIN, origin.parse().unwrap()),
+                (
+                    header::ACCESS_CONTROL_REQUEST_METHOD,
+                    HeaderValue::from_static("POST"),
+                ),
+            ]);
+            guard
+                .preflight(Reach::of(path), &Method::OPTIONS, &headers)
+                .map(|answer| {
+                    let allowed = answer.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+                    allowed.map(|origin| origin.to_str().unwrap().to_owned())
+                })
+        };
+        let callback = "/oauth/connect/callback";
+        assert_eq!(
+            preflight(callback, "https://id.example"),
+            Some(Some("https://id.example".to_owned()))
+        );
+        assert_eq!(preflight(callback, "https://evil.example"), Some(None));
+        // The other instance speaks the other handshake: its callback is a page.
+        assert_eq!(
+            preflight("/prod/oauth/connect/callback", "https://id.example"),
+            None
+        );
+        assert_eq!(
+            preflight("/oauth/connect/redeem", "https://id.example"),
+            None
+        );
     }
 }

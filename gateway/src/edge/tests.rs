@@ -46,6 +46,7 @@ pub(crate) fn config() -> Config {
         public_url: public_url.clone(),
         ii_url: url.clone(),
         ii_canister: ::candid::Principal::anonymous(),
+        handshake: crate::instance::Handshake::RegistrationDelegation,
     });
     Config {
         public_url,

@@ -23,6 +23,8 @@ pub(crate) enum Prefix {
     ConnectCookie,
     Code,
     DeviceCode,
+    /// Proves that a browser is the one that Internet Identity's page ran in, in the handshake `key-request`.
+    Finish,
     Access,
     Refresh,
     Session,
@@ -35,6 +37,7 @@ impl Prefix {
             Prefix::ConnectCookie => "icg_cc_",
             Prefix::Code => "icg_ac_",
             Prefix::DeviceCode => "icg_dc_",
+            Prefix::Finish => "icg_fs_",
             Prefix::Access => "icg_at_",
             Prefix::Refresh => "icg_rt_",
             Prefix::Session => "icg_bs_",

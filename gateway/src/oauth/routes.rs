@@ -18,6 +18,7 @@ pub(crate) enum Route {
     /// The question about the user's other connections.
     Others(InstanceName),
     Connections(InstanceName),
+    Finish(InstanceName),
     DeviceAuthorization(InstanceName),
     Device(InstanceName),
     DeviceDone(InstanceName),
@@ -53,6 +54,7 @@ impl Route {
             "/oauth/connect/redeem" => Route::Redeem(instance),
             connect::QUESTION_PATH => Route::Others(instance),
             "/connections" => Route::Connections(instance),
+            "/oauth/finish" => Route::Finish(instance),
             "/oauth/device_authorization" => Route::DeviceAuthorization(instance),
             "/oauth/device" => Route::Device(instance),
             "/oauth/device/done" => Route::DeviceDone(instance),

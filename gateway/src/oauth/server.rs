@@ -22,7 +22,7 @@ use crate::{
     connect,
     connection::ConnectionId,
     fetch::{Fetcher, Reach},
-    instance::{Instance, InstanceName},
+    instance::{Handshake, Instance, InstanceName},
     pages,
     store::{
         Moment, Registered, Store, StoreError, Transaction,
@@ -94,6 +94,7 @@ impl Server {
             Route::Authorize(_) => MAX_CONSENT,
             Route::Register(_) => registration::MAX_BODY,
             Route::Redeem(_) => connect::MAX_REDEEM,
+            Route::Callback(_) => connect::MAX_CALLBACK,
             _ => 0,
         };
         let body = if parts.method == Method::POST && limit > 0 {
@@ -122,6 +123,12 @@ impl Server {
             Route::Info if get => pages::info(&self.instances),
             Route::Callbacks if get => connect::callbacks(&self.instances),
             Route::Callback(_) if get => pages::callback(),
+            Route::Callback(name)
+                if post && self.instance(name).handshake == Handshake::KeyRequest =>
+            {
+                connect::callback(self, self.instance(name), headers, body).await
+            }
+            Route::Finish(_) if get => pages::finish(),
             Route::ServerMetadata(name) if get => {
                 json_document(&metadata::server(self.instance(name), self.device_grant))
             }

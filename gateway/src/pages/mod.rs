@@ -17,7 +17,7 @@ use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
 
-pub(crate) use callback::callback;
+pub(crate) use callback::{callback, finish};
 pub(crate) use connections::{Connections, browser_sign_in, connections};
 pub(crate) use consent::{Consent, consent};
 pub(crate) use device::{DeviceCode, DeviceConfirm, device_code, device_confirm, device_notice};

@@ -5,7 +5,8 @@ use sqlx::{Row, sqlite::SqliteRow};
 use super::{
     Digest, Moment, StoreError,
     records::{
-        Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential, PendingConnect,
+        Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential, KeyRequest,
+        PendingConnect,
     },
 };
 use crate::{
@@ -110,11 +111,24 @@ pub(super) fn pending_connect(row: &SqliteRow) -> Result<PendingConnect, StoreEr
         client_name: row.try_get("client_name")?,
         may_refresh: row.try_get("may_refresh")?,
         ending: ending(row)?,
+        key_request: key_request(row)?,
         scopes: scopes(row)?,
         created_at: at(row, "created_at")?,
         expires_at: at(row, "expires_at")?,
         sealed_code: row.try_get("sealed_code")?,
     })
+}
+
+/// As the column holds it: JSON.
+pub(super) fn key_request_text(key_request: &KeyRequest) -> String {
+    serde_json::json!(key_request).to_string()
+}
+
+fn key_request(row: &SqliteRow) -> Result<Option<KeyRequest>, StoreError> {
+    row.try_get::<Option<&str>, _>("key_request")?
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|_| StoreError::Corrupt("key_request"))
 }
 
 fn ending(row: &SqliteRow) -> Result<Ending, StoreError> {

@@ -9,6 +9,7 @@ mod device;
 mod digest;
 mod encoding;
 mod imported;
+mod key_request;
 mod limits;
 mod moment;
 mod read;

@@ -3,6 +3,7 @@
 use super::{Digest, Moment};
 pub use super::{
     device::{DeviceChange, DeviceRequest},
+    key_request::{KeyRequest, OfferedKey},
     siblings::SiblingChange,
 };
 use crate::{
@@ -50,6 +51,8 @@ pub struct PendingConnect {
     pub may_refresh: bool,
     /// Where it ends.
     pub ending: Ending,
+    /// Of the handshake `key-request` only.
+    pub key_request: Option<KeyRequest>,
     /// What the user ticked.
     pub scopes: Scopes,
     /// When the user left our page.
@@ -221,6 +224,13 @@ pub enum Change {
         state: Digest,
         /// The code, sealed under the connect cookie.
         sealed: Vec<u8>,
+    },
+    /// A key was given away, or something was said of the grant.
+    NoteKeyRequest {
+        /// Which sign-in.
+        state: Digest,
+        /// How it stands now.
+        key_request: KeyRequest,
     },
     /// A sign-in is over without a code.
     ForgetConnect(Digest),

@@ -4,7 +4,7 @@ use super::{
     Digest, Limits, Moment, Registered, Store,
     records::{
         Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
-        PendingConnect,
+        KeyRequest, OfferedKey, PendingConnect,
     },
 };
 use crate::{
@@ -56,6 +56,14 @@ fn pending(state: &str, client_id: &str, created: u64) -> PendingConnect {
             client_state: Some("state".to_owned()),
             code_challenge: "challenge".to_owned(),
         },
+        key_request: Some(KeyRequest {
+            keys: vec![OfferedKey {
+                session_key: vec![1, 2],
+                finish: Some(Digest::of("finish")),
+            }],
+            said_expires_at: Some(at(9)),
+            said_access_level: Some(AccessLevel::Queries),
+        }),
         scopes: Scopes::from_iter([Scope::Read]),
         created_at: at(created),
         expires_at: at(created + 600),

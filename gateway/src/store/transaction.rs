@@ -4,7 +4,7 @@ use super::{
     Digest, Limits, Moment, StoreError, chores, encoding,
     records::{
         Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
-        PendingConnect,
+        KeyRequest, PendingConnect,
     },
 };
 use crate::connection::ConnectionId;
@@ -60,6 +60,9 @@ impl Transaction {
         for change in changes {
             match change {
                 Change::SealCode { state, sealed } => self.seal_code(state, sealed).await?,
+                Change::NoteKeyRequest { state, key_request } => {
+                    self.note_key_request(state, key_request).await?;
+                }
                 Change::ForgetConnect(state) => self.forget_connect(state).await?,
                 Change::AddConnection(connection) => self.add_connection(connection).await?,
                 Change::EndConnection { connection, reason } => {
@@ -156,9 +159,9 @@ impl Transaction {
         };
         sqlx::query(
             "INSERT INTO pending_connects (state, instance, cookie, cookie_slot, connection_id, client_id,
-                 client_name, may_refresh, redirect_uri, client_state, code_challenge, device, scopes, created_at,
-                 expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 client_name, may_refresh, redirect_uri, client_state, code_challenge, device, key_request, scopes,
+                 created_at, expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&connect.state.as_bytes()[..])
         .bind(connect.instance.as_str())
@@ -172,6 +175,7 @@ impl Transaction {
         .bind(client_state)
         .bind(code_challenge)
         .bind(device)
+        .bind(connect.key_request.as_ref().map(encoding::key_request_text))
         .bind(connect.scopes.to_string())
         .bind(encoding::seconds(connect.created_at))
         .bind(encoding::seconds(connect.expires_at))
@@ -201,6 +205,19 @@ impl Transaction {
     async fn seal_code(&mut self, state: &Digest, sealed: &[u8]) -> Result<(), StoreError> {
         sqlx::query("UPDATE pending_connects SET sealed_code = ? WHERE state = ?")
             .bind(sealed)
+            .bind(&state.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    async fn note_key_request(
+        &mut self,
+        state: &Digest,
+        key_request: &KeyRequest,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE pending_connects SET key_request = ? WHERE state = ?")
+            .bind(encoding::key_request_text(key_request))
             .bind(&state.as_bytes()[..])
             .execute(&mut *self.open)
             .await?;

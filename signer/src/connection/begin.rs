@@ -1,13 +1,14 @@
 use icgate_proto::{ConnectionSecret, SignerError};
 
-use super::{Ceiling, ConnectionId, id::random_id};
+use super::{Ceiling, ConnectionId, Handshake, id::random_id};
 use crate::{
     Signer,
     clock::{MINUTE, Nanos},
     refusal::{self, stored},
     vault::{
-        ConnectionKeyPair, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState,
-        NewConnection, PrivateKey, SealPurpose, SlotKey, SlotRecord, slot_id,
+        ConnectionKeyPair, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, KeyRequest,
+        NewConnection, PrivateKey, SealError, SealPurpose, Sealed, SessionKey, SlotKey, SlotRecord,
+        slot_id,
     },
 };
 
@@ -21,8 +22,10 @@ pub struct Begun {
     pub id: ConnectionId,
     /// The id of its first slot.
     pub slot_id: String,
-    /// The key Internet Identity is to delegate to, DER.
+    /// The key Internet Identity is to delegate to, DER; empty for the handshake `key-request`.
     pub registration_key: Vec<u8>,
+    /// The keys of which the user registers one, DER; for the handshake `key-request` only.
+    pub session_keys: Vec<Vec<u8>>,
     /// When it is forgotten unless completed.
     pub expires_at: Nanos,
 }
@@ -46,6 +49,7 @@ impl Signer {
         instance: &str,
         ceiling: Ceiling,
         slot: NewSlot,
+        handshake: Handshake,
     ) -> Result<Begun, SignerError> {
         let now = self.clock.now();
         let instance = self.instances.get(instance).ok_or_else(|| {
@@ -61,32 +65,22 @@ impl Signer {
         let (id, grant_id) = (ConnectionId::random(), random_id());
         let slot_id = slot_id(id.as_str(), &slot.secret);
         let pair = ConnectionKeyPair::generate();
-        let (registration_key, session_key) = (PrivateKey::generate(), PrivateKey::generate());
-        let registration = SealPurpose::Registration {
-            connection: id.as_str(),
-        };
-        let session = SealPurpose::Session {
-            grant: &grant_id,
-            connection: id.as_str(),
-        };
+        let keys = Keys::make(handshake, &id, &grant_id, &pair, now).map_err(stored)?;
         let connection = ConnectionRecord {
             instance: instance.name.clone(),
             ceiling,
             public_key: pair.public(),
-            registration_key: Some(
-                pair.public()
-                    .seal(registration, &registration_key)
-                    .map_err(stored)?,
-            ),
-            registration_public: registration_key.public_der().to_vec(),
+            registration_key: keys.registration.sealed,
+            registration_public: keys.registration.public,
             expires_at: now + SIGN_IN,
             access: ceiling.access,
             completed: None,
+            key_request: keys.key_request,
         };
         let grant = GrantRecord {
             instance: instance.name.clone(),
             canister: instance.canister,
-            session_public: session_key.public_der().to_vec(),
+            session_public: keys.session.public,
             state: GrantState::Pending,
             expires_at: 0,
             access: ceiling.access,
@@ -99,7 +93,7 @@ impl Signer {
             grant_id: &grant_id,
             grant: &grant,
             grant_key: &GrantKeyRecord {
-                sealed: pair.public().seal(session, &session_key).map_err(stored)?,
+                sealed: keys.session.sealed,
             },
             slot_id: &slot_id,
             slot: &SlotRecord {
@@ -121,11 +115,82 @@ impl Signer {
                 "too many sign-ins at once; the oldest were forgotten"
             );
         }
+        let session_keys = connection.key_request.into_iter();
         Ok(Begun {
             id,
             slot_id,
             registration_key: connection.registration_public,
+            session_keys: session_keys
+                .flat_map(|request| request.session_keys)
+                .map(|key| key.public)
+                .collect(),
             expires_at: connection.expires_at,
         })
+    }
+}
+
+/// The keys a connection begins with, sealed.
+struct Keys {
+    registration: RegistrationKey,
+    /// The session key, or the first of several.
+    session: SessionKey,
+    key_request: Option<KeyRequest>,
+}
+
+#[derive(Default)]
+struct RegistrationKey {
+    public: Vec<u8>,
+    sealed: Option<Sealed>,
+}
+
+impl Keys {
+    fn make(
+        handshake: Handshake,
+        id: &ConnectionId,
+        grant: &str,
+        pair: &ConnectionKeyPair,
+        now: Nanos,
+    ) -> Result<Self, SealError> {
+        let connection = id.as_str();
+        let session_key = || {
+            let key = PrivateKey::generate();
+            let purpose = SealPurpose::Session { grant, connection };
+            Ok(SessionKey {
+                public: key.public_der().to_vec(),
+                sealed: pair.public().seal(purpose, &key)?,
+            })
+        };
+        let session = session_key()?;
+        match handshake {
+            Handshake::RegistrationDelegation => {
+                let key = PrivateKey::generate();
+                let purpose = SealPurpose::Registration { connection };
+                Ok(Self {
+                    registration: RegistrationKey {
+                        public: key.public_der().to_vec(),
+                        sealed: Some(pair.public().seal(purpose, &key)?),
+                    },
+                    session,
+                    key_request: None,
+                })
+            }
+            Handshake::KeyRequest {
+                proposed,
+                session_keys,
+            } => {
+                let further = (1..session_keys).map(|_| session_key());
+                let session_keys = std::iter::once(Ok(session.clone()))
+                    .chain(further)
+                    .collect::<Result<_, SealError>>()?;
+                Ok(Self {
+                    registration: RegistrationKey::default(),
+                    session,
+                    key_request: Some(KeyRequest {
+                        expires_by: now + proposed,
+                        session_keys,
+                    }),
+                })
+            }
+        }
     }
 }

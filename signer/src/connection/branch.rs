@@ -65,6 +65,7 @@ impl Signer {
             ceiling,
             public_key: pair.public(),
             registration_key: None,
+            key_request: None,
             registration_public: of_opener.registration_public.clone(),
             expires_at: ceiling_end.min(of_opener.expires_at),
             access: ceiling.access.min(of_opener.access),

@@ -3,16 +3,18 @@ use std::sync::Arc;
 use icgate_proto::{ConnectionSecret, SignerError};
 use tracing::info;
 
-use super::{AccessLevel, ConnectionId, begin::SIGN_IN, open::Found};
+use super::{
+    AccessLevel, ConnectionId,
+    begin::SIGN_IN,
+    open::Found,
+    prove::{Proof, Proven},
+};
 use crate::{
     Signer,
     clock::Nanos,
-    envelope::Identity,
-    grant::{Chain, identify},
+    grant::{Chain, RegisteredKey},
     refusal::{self, stored},
-    signer::Instance,
-    transport::{IdentityCallError, Registration},
-    vault::{self, Completion, GrantRecord, GrantState, PrivateKey, SealPurpose, User},
+    vault::{self, Completion, GrantKeyRecord, GrantRecord, GrantState, User},
 };
 
 /// A connection whose user has signed in.
@@ -28,12 +30,12 @@ pub struct Completed {
     pub replaced: Vec<String>,
 }
 
-/// A completion and the chain it was made with.
+/// A completion and the digest of the proof it was made with.
 pub(crate) type Completing = (Completed, [u8; 32]);
 
 impl Signer {
-    /// Completes a connection: verifies the chain, registers the session key with Internet Identity, and reads the
-    /// user behind it. The same chain again gives the same answer.
+    /// Completes a connection of the handshake `registration-delegation`: verifies the chain, registers the session
+    /// key with Internet Identity, and reads the user behind it. The same chain again gives the same answer.
     ///
     /// # Errors
     /// See [`icgate_proto::Reason`].
@@ -43,22 +45,46 @@ impl Signer {
         secret: ConnectionSecret,
         chain: &str,
     ) -> Result<Completed, SignerError> {
-        // Before joining anyone's flight: the secret must open the connection.
+        // Before anything else: the secret must open the connection.
         self.find(id, &secret).await?;
         let chain = Chain::parse(chain).map_err(refusal::chain)?;
-        let digest = chain.digest;
+        self.complete_with(id, secret, Proof::Chain(chain)).await
+    }
+
+    /// Completes a connection of the handshake `key-request`: asks Internet Identity whether the user has registered
+    /// this session key, and which user. The same key again gives the same answer.
+    ///
+    /// # Errors
+    /// [`icgate_proto::Reason::ConnectionPending`] until the user has registered it, and others.
+    pub async fn complete_registered(
+        self: &Arc<Self>,
+        id: &ConnectionId,
+        secret: ConnectionSecret,
+        key: RegisteredKey,
+    ) -> Result<Completed, SignerError> {
+        self.find(id, &secret).await?;
+        self.complete_with(id, secret, Proof::Registered(key)).await
+    }
+
+    async fn complete_with(
+        self: &Arc<Self>,
+        id: &ConnectionId,
+        secret: ConnectionSecret,
+        proof: Proof,
+    ) -> Result<Completed, SignerError> {
+        let digest = proof.digest();
         let (this, own_id) = (Arc::clone(self), id.clone());
         let (completed, with) = self
             .completing
             .board(id.clone(), move || async move {
-                this.complete_once(&own_id, &secret, chain).await
+                this.complete_once(&own_id, &secret, proof).await
             })
             .await?;
         if with == digest {
             Ok(completed)
         } else {
             Err(refusal::invalid(
-                "This connection was completed with another delegation chain",
+                "This connection was completed with another delegation chain or session key",
             ))
         }
     }
@@ -67,15 +93,18 @@ impl Signer {
         &self,
         id: &ConnectionId,
         secret: &ConnectionSecret,
-        chain: Chain,
+        proof: Proof,
     ) -> Result<Completing, SignerError> {
         let found = self.find(id, secret).await?;
         if let Some(completed) = &found.records.connection.completed {
             return Ok((found.answer(completed)?, completed.chain_digest));
         }
         let instance = self.instance_of(&found)?;
-        self.verify(&chain, &found, &instance).await?;
-        let (registration, user) = self.register(id, &found, &chain, &instance).await?;
+        let Proven {
+            registration,
+            user,
+            session_key,
+        } = self.prove(id, &found, &proof, &instance).await?;
 
         let Found { records, .. } = found;
         let ceiling = records.connection.ceiling;
@@ -89,9 +118,13 @@ impl Signer {
             expires_at: registration.expiration,
             access: registration.access,
             user: Some(user.clone()),
+            session_public: session_key
+                .as_ref()
+                .map_or(records.grant.session_public, |key| key.public.clone()),
             ..records.grant
         };
         let now = self.clock.now();
+        let grant_key = session_key.map(|key| GrantKeyRecord { sealed: key.sealed });
         let completion = Completion {
             id: id.as_str(),
             grant_id: &records.grant_id,
@@ -100,12 +133,14 @@ impl Signer {
             now,
             // As long as a sign-in may take: the person answers within it.
             continue_until: now + SIGN_IN,
+            grant_key: grant_key.as_ref(),
         };
         let mut connection = records.connection;
         connection.registration_key = None;
+        connection.key_request = None;
         connection.expires_at = expires_at;
         connection.access = access;
-        let chain_digest = chain.digest;
+        let chain_digest = proof.digest();
         let completed = self
             .store
             .complete(completion, |replaced| {
@@ -134,101 +169,6 @@ impl Signer {
             },
             chain_digest,
         ))
-    }
-
-    async fn verify(
-        &self,
-        chain: &Chain,
-        found: &Found,
-        instance: &Instance,
-    ) -> Result<(), SignerError> {
-        let leaf = &found.records.connection.registration_public;
-        chain
-            .check(leaf, instance.canister, self.clock.now())
-            .map_err(refusal::chain)?;
-        self.root_key
-            .verify_chain(
-                instance.canister,
-                chain.public_key.clone(),
-                chain.hops.clone(),
-            )
-            .await
-            .map_err(|error| refusal::chain_signature(&error))
-    }
-
-    /// Registers the session key, and reads which user it was registered for.
-    async fn register(
-        &self,
-        id: &ConnectionId,
-        found: &Found,
-        chain: &Chain,
-        instance: &Instance,
-    ) -> Result<(Registration, User), SignerError> {
-        let records = &found.records;
-        let sealed = (&records.connection.registration_key, &records.grant_key);
-        let (Some(registration_key), Some(session_key)) = sealed else {
-            return Err(refusal::internal("a pending connection lacks a key", &id));
-        };
-        let registration_key = found
-            .pair
-            .open(
-                SealPurpose::Registration {
-                    connection: id.as_str(),
-                },
-                registration_key,
-            )
-            .map_err(stored)?;
-        let purpose = SealPurpose::Session {
-            grant: &records.grant_id,
-            connection: id.as_str(),
-        };
-        let session_key = found
-            .pair
-            .open(purpose, &session_key.sealed)
-            .map_err(stored)?;
-
-        let canister = instance.canister;
-        let registrar = Identity::delegated(registration_key, &chain.public_key, &chain.hops);
-        let registration = self
-            .ii
-            .register(canister, &registrar, session_key.public_der())
-            .await
-            .map_err(refusal::registration)?;
-        if registration.expiration <= self.clock.now() {
-            let lapsed = IdentityCallError::Unexpected("the grant has lapsed already".to_owned());
-            return Err(refusal::identity_call(lapsed));
-        }
-        let session = Identity::of_key(session_key);
-        let user = self
-            .read_user(&session, instance)
-            .await
-            .map_err(refusal::registration)?;
-        Ok((registration, user))
-    }
-
-    /// The user behind a session key: their default account at this server's own origin.
-    async fn read_user(
-        &self,
-        session: &Identity,
-        instance: &Instance,
-    ) -> Result<User, IdentityCallError> {
-        let unused = PrivateKey::generate();
-        let prepared = self
-            .ii
-            .prepare_delegation(
-                instance.canister,
-                session,
-                &instance.origin,
-                None,
-                unused.public_der(),
-            )
-            .await?;
-        if !crate::grant::is_key_of(instance.canister, &prepared.user_key) {
-            let foreign = "the user's key is not one of the Internet Identity canister";
-            return Err(IdentityCallError::Unexpected(foreign.to_owned()));
-        }
-        let principal = candid::Principal::self_authenticating(&prepared.user_key);
-        Ok(identify(&instance.name, instance.canister, principal))
     }
 }
 

@@ -7,8 +7,9 @@ use super::{decode, to_its_end};
 use crate::{
     Signer,
     access::{GATEWAY_ONLY, require},
-    connection::{Ceiling, NewSlot},
+    connection::{Ceiling, Handshake, NewSlot},
     envelope::Standing,
+    grant::RegisteredKey,
     refusal::invalid,
 };
 
@@ -27,18 +28,24 @@ impl Connections for ConnectionsService {
             .ceiling
             .ok_or_else(|| invalid("`ceiling` is missing"))?;
         let ceiling = Ceiling::try_from(ceiling).map_err(invalid)?;
+        let handshake = Handshake::try_from(request.key_request).map_err(invalid)?;
         let slot = NewSlot {
             secret: decode::secret(&mut request.secret)?,
             expires_at: request.slot_expires_at_ns,
         };
         let signer = Arc::clone(&self.0);
-        let begun =
-            to_its_end(async move { signer.begin(&request.instance, ceiling, slot).await }).await?;
+        let begun = to_its_end(async move {
+            signer
+                .begin(&request.instance, ceiling, slot, handshake)
+                .await
+        })
+        .await?;
         Ok(Response::new(v1::BeginResponse {
             connection_id: begun.id.as_str().to_owned(),
             slot_id: begun.slot_id,
             registration_key_der: begun.registration_key,
             expires_at_ns: begun.expires_at,
+            session_keys_der: begun.session_keys,
         }))
     }
 
@@ -49,10 +56,22 @@ impl Connections for ConnectionsService {
         require(request.extensions(), GATEWAY_ONLY)?;
         let request = request.into_inner();
         let (id, secret) = decode::connection(request.connection)?;
-        let completed = self
-            .0
-            .complete(&id, secret, &request.delegation_chain)
-            .await?;
+        let completed = match request.registered_key {
+            Some(_) if !request.delegation_chain.is_empty() => {
+                return Err(
+                    invalid("`delegation_chain` and `registered_key` are alternatives").into(),
+                );
+            }
+            Some(key) => {
+                let key = RegisteredKey::try_from(key).map_err(invalid)?;
+                self.0.complete_registered(&id, secret, key).await?
+            }
+            None => {
+                self.0
+                    .complete(&id, secret, &request.delegation_chain)
+                    .await?
+            }
+        };
         Ok(Response::new(v1::CompleteResponse {
             user: Some(decode::user(completed.user)),
             expires_at_ns: completed.expires_at,

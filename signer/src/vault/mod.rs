@@ -17,6 +17,6 @@ pub use sealed::{ConnectionKeyPair, ConnectionPublicKey, SealError, SealPurpose,
 pub use slot::{SlotKey, slot_id};
 pub use store::{
     Branch, Completed, Completion, ConnectionRecord, Continuation, Continued, Evicted,
-    GrantKeyRecord, GrantRecord, GrantState, NewConnection, NewSlotRow, Opened, SlotRecord, Store,
-    StoreError, Tables, User,
+    GrantKeyRecord, GrantRecord, GrantState, KeyRequest, NewConnection, NewSlotRow, Opened,
+    SessionKey, SlotRecord, Store, StoreError, Tables, User,
 };

@@ -18,15 +18,15 @@ use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use candid::{Principal, utils::ArgumentDecoder};
 use ic_agent::{Agent, AgentError, agent::CallResponse};
-use icgate_devnet::{Devnet, Ports, Running};
+use icgate_devnet::{Devnet, Handshakes, Ports, Running};
 use icgate_proto::{ConnectionSecret, SignerError};
 use icgate_signer::{
     Instance, Limits, Setup, Signer,
     account::TargetOrigin,
     clock::{Clock, MINUTE, Nanos},
     connection::{
-        AccessLevel, AccountChoice, AccountName, Begun, Ceiling, Completed, ConnectionId, NewSlot,
-        Scopes, SignRequest, Signed,
+        AccessLevel, AccountChoice, AccountName, Begun, Ceiling, Completed, ConnectionId,
+        Handshake, NewSlot, Scopes, SignRequest, Signed,
     },
     envelope::{Call, Invocation, SignedEnvelope},
     transport::{Direct, IcRequest, IcResponse, Transport, TransportError},
@@ -93,7 +93,9 @@ impl World {
         // Both TLS providers are linked in; a second installation is refused and harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            devnet: Devnet::start(Ports::default()).await.unwrap(),
+            devnet: Devnet::start(Ports::default(), Handshakes::default())
+                .await
+                .unwrap(),
             dir: tempfile::tempdir().unwrap(),
             clock: Clock::default(),
             is_cut: Arc::default(),
@@ -161,7 +163,9 @@ impl World {
             secret: secret.clone(),
             expires_at: self.in_minutes(600),
         };
-        (signer.begin("beta", ceiling, slot).await.unwrap(), secret)
+        let handshake = Handshake::RegistrationDelegation;
+        let begun = signer.begin("beta", ceiling, slot, handshake).await;
+        (begun.unwrap(), secret)
     }
 
     /// What Internet Identity's page delivers after the user consents.

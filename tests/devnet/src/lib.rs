@@ -15,7 +15,8 @@ mod replica;
 mod server;
 mod web;
 
-pub use network::{Anchors, Canisters, Description, Devnet, Ports, Running};
+pub use consent::Handshake;
+pub use network::{Anchors, Canisters, Description, Devnet, Handshakes, Ports, Running};
 
 /// Locks a mutex whose data a panicking holder cannot have left half-changed in a way that
 /// matters to a test network.

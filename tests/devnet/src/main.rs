@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Parser;
-use icgate_devnet::{Devnet, Ports};
+use icgate_devnet::{Devnet, Handshake, Handshakes, Ports};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +28,12 @@ struct Arguments {
     /// Port of the second Internet Identity's page; 0 is any free one.
     #[arg(long, default_value_t = 0)]
     ii_prod_port: u16,
+    /// Which generation of the protocol the first Internet Identity speaks.
+    #[arg(long, value_enum, default_value_t)]
+    ii_handshake: Handshake,
+    /// Which generation of the protocol the second Internet Identity speaks.
+    #[arg(long, value_enum, default_value_t)]
+    ii_prod_handshake: Handshake,
     /// File to write the line of JSON to when the network is ready.
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -54,12 +60,16 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let running = Devnet::start(Ports {
+    let ports = Ports {
         ic: arguments.ic_port,
         ii: arguments.ii_port,
         ii_prod: arguments.ii_prod_port,
-    })
-    .await?;
+    };
+    let handshakes = Handshakes {
+        ii: arguments.ii_handshake,
+        ii_prod: arguments.ii_prod_handshake,
+    };
+    let running = Devnet::start(ports, handshakes).await?;
     let line = serde_json::to_string(running.description())?;
     if let Some(path) = &arguments.ready_file {
         write_atomically(path, &line)?;

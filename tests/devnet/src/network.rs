@@ -17,7 +17,7 @@ use crate::{
         ledger::Ledger,
         types::Types,
     },
-    consent::Deployment,
+    consent::{Deployment, Handshake},
     control::{self, Controlled},
     replica::{self, Replica, faults::Kind, subnet::canister_id},
     server, web,
@@ -48,6 +48,15 @@ pub struct Ports {
     pub ii: u16,
     /// The page of the second (production) II.
     pub ii_prod: u16,
+}
+
+/// Which generation of the protocol each II speaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handshakes {
+    /// The first (beta) II.
+    pub ii: Handshake,
+    /// The second (production) II.
+    pub ii_prod: Handshake,
 }
 
 /// What a test must know to use the network; printed by the binary as one JSON line.
@@ -140,7 +149,7 @@ impl Devnet {
     ///
     /// # Errors
     /// When a port cannot be bound.
-    pub async fn start(ports: Ports) -> io::Result<Running> {
+    pub async fn start(ports: Ports, handshakes: Handshakes) -> io::Result<Running> {
         let ic = server::bind(ports.ic).await?;
         let ii = server::bind(ports.ii).await?;
         let ii_prod = server::bind(ports.ii_prod).await?;
@@ -149,7 +158,11 @@ impl Devnet {
         };
 
         let canisters = Canisters::assign();
-        let controlled = Arc::new(install(&canisters));
+        let pages = [
+            (url(&ii)?, handshakes.ii),
+            (url(&ii_prod)?, handshakes.ii_prod),
+        ];
+        let controlled = Arc::new(install(&canisters, pages));
         let replica = controlled.replica.clone();
         let numbers = |presets: &[Preset]| presets.iter().map(|preset| preset.0).collect();
         let description = Description {
@@ -202,7 +215,7 @@ impl Running {
     }
 }
 
-fn install(ids: &Canisters) -> Controlled {
+fn install(ids: &Canisters, [page, page_prod]: [(String, Handshake); 2]) -> Controlled {
     let ledger = Arc::new(Ledger::default());
     let ii = Arc::new(InternetIdentity::new(ids.ii, II_ANCHORS));
     let ii_prod = Arc::new(InternetIdentity::new(ids.ii_prod, II_PROD_ANCHORS));
@@ -220,15 +233,17 @@ fn install(ids: &Canisters) -> Controlled {
         (ids.huge_interface, Box::new(HugeInterface)),
     ];
     let replica = Arc::new(Replica::new(canisters));
-    let deployment = |canister, double| Deployment {
+    let deployment = |canister, double, (origin, handshake)| Deployment {
         canister,
+        origin,
+        handshake,
         double,
         replica: replica.clone(),
     };
     Controlled {
         ledger,
-        ii: deployment(ids.ii, ii),
-        ii_prod: deployment(ids.ii_prod, ii_prod),
+        ii: deployment(ids.ii, ii, page),
+        ii_prod: deployment(ids.ii_prod, ii_prod, page_prod),
         replica,
     }
 }

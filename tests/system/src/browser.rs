@@ -115,66 +115,98 @@ impl Browser {
     /// # Panics
     /// When the page has no form.
     pub async fn submit(&mut self, page: &Page) -> Page {
-        self.submit_form(page, &page.form(), &[]).await
+        self.fill_in(page, &[]).await
     }
 
-    /// Submits the page's form with its first button and with these fields besides those it has, as of boxes that the
-    /// person ticks.
+    /// The same after typing into its fields.
+    ///
+    /// # Panics
+    /// When the page has no form or no such field.
+    pub async fn fill_in(&mut self, page: &Page, typed: &[(&str, &str)]) -> Page {
+        let first = page.form().buttons.into_iter().next();
+        self.press(page, typed, first).await
+    }
+
+    /// Submits the page's form with the button of this value.
+    ///
+    /// # Panics
+    /// When the page has no form or no such button.
+    pub async fn choose(&mut self, page: &Page, value: &str) -> Page {
+        let button = page
+            .form()
+            .buttons
+            .into_iter()
+            .find(|(_, known)| known == value);
+        assert!(button.is_some(), "no button {value}:\n{}", page.body);
+        self.press(page, &[], button).await
+    }
+
+    /// Submits the page's form with its first button after ticking boxes, each of them a name and a value.
     ///
     /// # Panics
     /// When the page has no form.
-    pub async fn submit_with(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        self.submit_form(page, &page.form(), fields).await
+    pub async fn tick(&mut self, page: &Page, boxes: &[(&str, &str)]) -> Page {
+        self.submit_form(page, page.form(), boxes).await
     }
 
-    /// Submits the first form of the page that has a button or field of this name and value.
+    /// Submits the form of the page that has this field or button, with others filled in.
     ///
     /// # Panics
     /// When the page has no such form.
-    pub async fn press(
+    pub async fn submit_with(
         &mut self,
         page: &Page,
-        which: (&str, &str),
-        fields: &[(&str, &str)],
+        (name, value): (&str, &str),
+        filled: &[(&str, &str)],
     ) -> Page {
+        let wanted = (name.to_owned(), value.to_owned());
         let form = forms(&page.body)
             .into_iter()
-            .find(|form| {
-                let (name, value) = which;
-                let parts = form.fields.iter().chain(&form.buttons);
-                parts
-                    .into_iter()
-                    .any(|part| part == &(name.to_owned(), value.to_owned()))
-            })
-            .unwrap_or_else(|| panic!("no form with {which:?} on {}:\n{}", page.url, page.body));
-        self.submit_form(page, &form, fields).await
+            .find(|form| form.fields.contains(&wanted) || form.buttons.contains(&wanted));
+        let form = form.unwrap_or_else(|| panic!("no form with {wanted:?}:\n{}", page.body));
+        self.submit_form(page, form, filled).await
     }
 
-    async fn submit_form(&mut self, page: &Page, form: &Form, more: &[(&str, &str)]) -> Page {
+    /// What is filled in takes the place of what the form has under the name.
+    async fn submit_form(&mut self, page: &Page, form: Form, filled: &[(&str, &str)]) -> Page {
+        let mut fields = form.fields;
+        fields.retain(|(name, _)| !filled.iter().any(|(known, _)| known == name));
+        let filled = filled.iter();
+        fields.extend(filled.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let first = form.buttons.into_iter().next();
+        fields.extend(first.filter(|(name, _)| !name.is_empty()));
+        self.post(page, &form.action, &fields).await
+    }
+
+    async fn press(
+        &mut self,
+        page: &Page,
+        typed: &[(&str, &str)],
+        button: Option<(String, String)>,
+    ) -> Page {
+        let form = page.form();
         let mut fields = form.fields.clone();
-        fields.extend(
-            form.buttons
-                .first()
-                .filter(|(name, _)| !name.is_empty())
-                .cloned(),
-        );
-        // What the person fills in takes the place of what the form has; boxes of one name stay beside each other.
-        fields.retain(|(name, _)| !more.iter().any(|(filled, _)| filled == name));
-        fields.extend(
-            more.iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        let target = if form.action.is_empty() {
+        for (name, value) in typed {
+            let field = fields.iter_mut().find(|(known, _)| known == name);
+            let field = field.unwrap_or_else(|| panic!("no field {name}:\n{}", page.body));
+            (*value).clone_into(&mut field.1);
+        }
+        fields.extend(button.filter(|(name, _)| !name.is_empty()));
+        self.post(page, &form.action, &fields).await
+    }
+
+    async fn post(&mut self, page: &Page, action: &str, fields: &[(String, String)]) -> Page {
+        let target = if action.is_empty() {
             page.url.clone()
         } else {
-            page.url.join(&form.action).expect("a form's action")
+            page.url.join(action).expect("a form's action")
         };
         let builder = self
             .http
             .post(target.clone())
             .header(header::ORIGIN, page.url.origin().ascii_serialization())
             .header(header::ACCEPT, "text/html,*/*;q=0.8")
-            .form(&fields);
+            .form(fields);
         self.send(&target, builder).await
     }
 

@@ -3,7 +3,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Process, Spawn, http_client};
+use crate::{Handshake, Process, Spawn, http_client};
 
 /// The local Internet Computer with its two Internet Identity deployments.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Consent {
     /// Lifetime of the grant in seconds; the link's own when absent.
     pub ttl_seconds: Option<u64>,
     /// A way in which the page or the network is hostile: `tampered_signature`, `expired`, `foreign_leaf`,
-    /// `other_server`.
+    /// `other_server`; with the handshake `key-request`: `lost_key`, `lost_completion`.
     pub fault: Option<&'static str>,
 }
 
@@ -79,9 +79,12 @@ pub struct IcRequest {
 }
 
 impl Devnet {
-    /// Starts a devnet on free ports; its log goes to `dir`.
-    pub async fn start(dir: &std::path::Path) -> Self {
-        let (process, ready) = Spawn::new("icgate-devnet", dir).start_ready().await;
+    /// Starts a devnet on free ports whose Internet Identities speak this handshake; its log goes to `dir`.
+    pub async fn start(dir: &std::path::Path, handshake: Handshake) -> Self {
+        let spawn = Spawn::new("icgate-devnet", dir)
+            .arg(format!("--ii-handshake={}", handshake.as_str()))
+            .arg(format!("--ii-prod-handshake={}", handshake.as_str()));
+        let (process, ready) = spawn.start_ready().await;
         let ready = serde_json::from_str(&ready)
             .unwrap_or_else(|error| panic!("devnet's ready line: {error}: {ready}"));
         Self {
@@ -145,7 +148,7 @@ impl Devnet {
     }
 
     /// Plays Internet Identity's page for the person: opens the link, consents, and gives the address the browser
-    /// is sent to, fragment included.
+    /// is sent to, fragment included. For the handshake `key-request` it also asks and tells the gateway.
     pub async fn consent(&self, ii: &str, link: &str, consent: &Consent) -> String {
         let mut body = json!({
             "ii": ii, "link": link, "anchor": consent.anchor, "access": consent.access,

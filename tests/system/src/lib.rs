@@ -7,6 +7,7 @@
 
 mod binaries;
 mod browser;
+mod device;
 mod devnet;
 mod forms;
 mod gateway;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use binaries::{binary, repository};
 pub use browser::{Browser, Page};
+pub use device::{Device, DeviceCodes};
 pub use devnet::{Consent, Devnet, Fault, IcRequest};
 pub use gateway::Gateway;
 pub use link::{SignerConnection, nanoseconds_from_now};
@@ -29,7 +31,7 @@ pub use oauth::{AuthServer, Authorization, Client, REDIRECT_URI, Tokens};
 pub use ports::free_port;
 pub use process::{Process, Spawn};
 pub use signer::Signer;
-pub use stack::{Instance, Stack};
+pub use stack::{Handshake, Instance, Stack};
 pub use wait::{START_BOUND, until, until_every};
 
 /// A plain HTTP client that follows no redirect, for requests whose status and headers are the point.

@@ -51,6 +51,7 @@ impl SignerConnection {
             }),
             secret: secret.to_wire(),
             slot_expires_at_ns: nanoseconds_from_now(3600),
+            key_request: None,
         };
         let BeginResponse {
             connection_id,
@@ -102,6 +103,7 @@ impl SignerConnection {
         let request = CompleteRequest {
             connection: self.reference(),
             delegation_chain: chain.to_owned(),
+            registered_key: None,
         };
         client.complete(request).await
     }

@@ -12,7 +12,7 @@ use crate::{Browser, Consent, Devnet, Instance, Page, http_client};
 /// A redirect URI of a client on this machine; nobody listens there, the browser only shows the address.
 pub const REDIRECT_URI: &str = "http://127.0.0.1:33999/callback";
 /// RFC 7636 wants 43 to 128 characters.
-const VERIFIER: &str = "test-verifier~0123456789-abcdefghijklmnopqrstuvwxyz";
+pub(crate) const VERIFIER: &str = "test-verifier~0123456789-abcdefghijklmnopqrstuvwxyz";
 const STATE: &str = "client state & more";
 
 /// The authorization server of one instance.
@@ -20,7 +20,7 @@ const STATE: &str = "client state & more";
 pub struct AuthServer {
     base: String,
     instance: Instance,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
 /// The address an OAuth client opens in the person's browser, and how to judge what comes back.
@@ -81,6 +81,25 @@ impl AuthServer {
     /// The one resource its tokens are for.
     pub fn resource(&self) -> String {
         format!("{}{}", self.base, self.instance.mcp_path())
+    }
+
+    /// Comes back from Internet Identity to the callback or finish page and does once what its script does.
+    pub async fn callback(&self, browser: &mut Browser, callback: &str) -> Page {
+        let callback: Url = callback.parse().expect("the callback as a URL");
+        let page = browser.get(&callback).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let brought = callback.fragment().or(callback.query());
+        let brought: BTreeMap<String, String> =
+            url::form_urlencoded::parse(brought.unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        let body = match brought.get("delegation") {
+            Some(delegation) => json!({ "state": brought["state"], "delegation": delegation }),
+            None => json!({ "state": brought["id"], "finish": brought["fs"] }),
+        };
+        browser
+            .post_json(&self.endpoint("connect/redeem"), &body)
+            .await
     }
 
     /// Posts a form to one of the endpoints and gives status and body.
@@ -153,19 +172,9 @@ impl Client {
         browser.submit(&page).await.redirect()
     }
 
-    /// Comes back from Internet Identity to the callback page and does what its script does.
+    /// Comes back from Internet Identity to the page it names and does what that page's script does.
     pub async fn callback(&self, browser: &mut Browser, callback: &str) -> Page {
-        let callback: Url = callback.parse().expect("the callback as a URL");
-        let page = browser.get(&callback).await;
-        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-        let fragment: BTreeMap<String, String> =
-            url::form_urlencoded::parse(callback.fragment().unwrap_or_default().as_bytes())
-                .into_owned()
-                .collect();
-        let body = json!({ "state": fragment["state"], "delegation": fragment["delegation"] });
-        browser
-            .post_json(&self.server.endpoint("connect/redeem"), &body)
-            .await
+        self.server.callback(browser, callback).await
     }
 
     /// The whole way through the browser, with the given consent at Internet Identity.
@@ -265,7 +274,7 @@ fn redirect(redeemed: &Page) -> Url {
     redirect.parse().expect("an address")
 }
 
-fn tokens((status, body): (StatusCode, Value)) -> Tokens {
+pub(crate) fn tokens((status, body): (StatusCode, Value)) -> Tokens {
     assert_eq!(status, StatusCode::OK, "{body}");
     serde_json::from_value(body.clone()).unwrap_or_else(|error| panic!("{error}: {body}"))
 }

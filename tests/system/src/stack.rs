@@ -42,6 +42,26 @@ impl Instance {
     }
 }
 
+/// Which generation of Internet Identity's protocol both instances and devnet speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Handshake {
+    /// `registration-delegation`
+    #[default]
+    RegistrationDelegation,
+    /// `key-request`
+    KeyRequest,
+}
+
+impl Handshake {
+    /// Its name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Handshake::RegistrationDelegation => "registration-delegation",
+            Handshake::KeyRequest => "key-request",
+        }
+    }
+}
+
 /// Devnet, signer and gateway, each a process, in one temporary directory.
 #[derive(Debug)]
 pub struct Stack {
@@ -62,6 +82,17 @@ impl Stack {
 
     /// Starts all three, with these lines at the end of gateway.toml.
     pub async fn start_with(settings: &str) -> Self {
+        Self::start_all(Handshake::default(), settings).await
+    }
+
+    /// Starts all three; people sign in by this handshake at both instances.
+    pub async fn start_by(handshake: Handshake) -> Self {
+        let name = handshake.as_str();
+        let settings = format!("ii_handshake = \"{name}\"\nii_handshake_prod = \"{name}\"\n");
+        Self::start_all(handshake, &settings).await
+    }
+
+    async fn start_all(handshake: Handshake, settings: &str) -> Self {
         let dir = TempDir::with_prefix("icgate-test-").expect("a temporary directory");
         let port = free_port();
         let origin = format!("http://127.0.0.1:{port}");
@@ -70,7 +101,7 @@ impl Stack {
             fs::create_dir_all(&path).expect("a directory in the temporary directory");
             path
         };
-        let devnet = Devnet::start(&part("devnet")).await;
+        let devnet = Devnet::start(&part("devnet"), handshake).await;
         let signer = Signer::start(&part("signer"), &SignerSettings::new(&devnet, &origin)).await;
         let gateway = Gateway::start(&part("gateway"), port, &devnet, &signer, settings).await;
         Self {

@@ -123,7 +123,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
     settings
         .set("ICGATE_CONFIG", &file)
         .set("II_CANISTER_ID", "nonsense")
-        .set("II_HANDSHAKE", "key-request")
+        .set("II_HANDSHAKE", "form-post")
         .set("ICGATE_SIGNER", "http://signer");
     settings.env.remove("ICGATE_SIGNER_KEY");
     let told = settings.mistakes().join("\n");
@@ -135,7 +135,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         format!("{file}:6: limits.idle_seconds: must be a whole number"),
         format!("{file}:7: limits.speed: is not a setting"),
         "II_CANISTER_ID: must be a canister id".to_owned(),
-        "II_HANDSHAKE: `key-request` is not available in this version".to_owned(),
+        "II_HANDSHAKE: must be registration-delegation or key-request".to_owned(),
         "ICGATE_SIGNER: the signer's address".to_owned(),
         "ICGATE_SIGNER_KEY: is not set".to_owned(),
     ] {

@@ -137,9 +137,18 @@ impl Server {
         code: UserCode,
         step: Step,
     ) -> Result<Option<DeviceRequest>, Refusal> {
+        let user_code = code.digest(instance.name);
+        // Those who guess never reach the one writer.
+        let known = self
+            .store
+            .device_request_by_user_code(instance.name, &user_code)
+            .await?;
+        if known.is_none() {
+            return Ok(None);
+        }
         let mut transaction = self.store.begin().await?;
         let found = transaction
-            .device_request_by_user_code(instance.name, &code.digest(instance.name))
+            .device_request_by_user_code(instance.name, &user_code)
             .await?;
         let now = Moment::now();
         let Decision { changes, answer } = decide(found, step, now);

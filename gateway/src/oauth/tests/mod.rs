@@ -4,12 +4,13 @@ mod attacks;
 mod documents;
 mod flow;
 mod house;
+mod siblings;
 mod signer;
 
 use ::candid::Principal;
 
 use crate::{
-    instance::{Instance, InstanceName, PublicUrl},
+    instance::{Handshake, Instance, InstanceName, PublicUrl},
     scope::{Scope, Scopes},
     store::{Digest, Moment, records::DeviceRequest},
 };
@@ -40,14 +41,25 @@ pub(crate) fn device_request() -> DeviceRequest {
 
 /// Both instances of a server at this address.
 pub(crate) fn instances(public_url: &str) -> [Instance; 2] {
-    let at = |name, ii_url: &str, ii_canister| Instance {
+    let at = |name, ii_url: &str, ii_canister, handshake| Instance {
         name,
         public_url: PublicUrl::parse(public_url).unwrap(),
         ii_url: ii_url.parse().unwrap(),
         ii_canister: Principal::from_slice(&[ii_canister]),
+        handshake,
     };
     [
-        at(InstanceName::Beta, "https://beta.id.example", 1),
-        at(InstanceName::Prod, "https://id.example", 2),
+        at(
+            InstanceName::Beta,
+            "https://beta.id.example",
+            1,
+            Handshake::RegistrationDelegation,
+        ),
+        at(
+            InstanceName::Prod,
+            "https://id.example",
+            2,
+            Handshake::RegistrationDelegation,
+        ),
     ]
 }

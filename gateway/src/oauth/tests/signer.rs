@@ -27,6 +27,10 @@ pub(crate) struct State {
     pub(crate) access_level: v1::AccessLevel,
     pub(crate) grant_expires_at: Moment,
     pub(crate) replaced: Vec<String>,
+    /// Session keys that the user has registered with Internet Identity.
+    pub(crate) registered: BTreeSet<Vec<u8>>,
+    /// What was said of them when they completed something.
+    pub(crate) hints: Vec<v1::RegisteredKey>,
     /// Every call fails for this reason.
     pub(crate) failing: Option<Reason>,
     pub(crate) calls: BTreeMap<&'static str, u32>,
@@ -76,6 +80,8 @@ impl Double {
             access_level: v1::AccessLevel::All,
             grant_expires_at: Moment::now().plus(86_400),
             replaced: Vec::new(),
+            registered: BTreeSet::new(),
+            hints: Vec::new(),
             failing: None,
             calls: BTreeMap::new(),
         }));
@@ -148,6 +154,11 @@ impl Connections for Service {
             slot_id,
             registration_key_der: vec![0x30, 0x2A],
             expires_at_ns: Moment::now().plus(900).nanos(),
+            session_keys_der: request.key_request.map_or_else(Vec::new, |asked| {
+                (0..asked.session_keys)
+                    .map(|number| format!("session key {number}").into_bytes())
+                    .collect()
+            }),
         }))
     }
 
@@ -158,6 +169,12 @@ impl Connections for Service {
         let mut state = self.state("complete")?;
         let request = request.into_inner();
         let (id, _) = state.slots(request.connection)?;
+        if let Some(key) = request.registered_key {
+            if !state.registered.contains(&key.session_key_der) {
+                return Err(refuse(Reason::ConnectionPending));
+            }
+            state.hints.push(key);
+        }
         match request.delegation_chain.as_str() {
             "tampered" => return Err(refuse(Reason::ChainInvalid)),
             "foreign" => return Err(refuse(Reason::ChainForeignKey)),
@@ -212,9 +229,26 @@ impl Connections for Service {
 
     async fn describe(
         &self,
-        _: Request<v1::DescribeRequest>,
+        request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
-        Err(refuse(Reason::InvalidArgument))
+        let mut state = self.state("describe")?;
+        let (id, _) = state.slots(request.into_inner().connection)?;
+        let described = if state.completed.contains(&id) {
+            v1::ConnectionState::Live
+        } else {
+            v1::ConnectionState::Pending
+        };
+        Ok(Response::new(v1::DescribeResponse {
+            instance: "beta".to_owned(),
+            ceiling: None,
+            state: described.into(),
+            user: Some(v1::User {
+                user_id: "user".to_owned(),
+                principal: vec![4],
+            }),
+            expires_at_ns: state.grant_expires_at.nanos(),
+            access_level: state.access_level.into(),
+        }))
     }
 
     async fn close(

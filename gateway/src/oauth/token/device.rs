@@ -46,6 +46,9 @@ impl Server {
         poll: Poll,
     ) -> Result<TokenRequest, Refusal> {
         let device = poll.device_code.digest();
+        // Those who guess never reach the one writer.
+        let known = self.store.device_request(instance.name, &device).await?;
+        known.ok_or_else(unknown)?;
         let mut transaction = self.store.begin().await?;
         let request = transaction.device_request(instance.name, &device).await?;
         let now = Moment::now();

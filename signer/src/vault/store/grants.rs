@@ -1,6 +1,9 @@
 use sqlx::Row;
 
-use super::{ConnectionRecord, GrantRecord, GrantState, Store, StoreError, Tables, place, time};
+use super::{
+    ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, Store, StoreError, Tables, place,
+    time,
+};
 use crate::clock::Nanos;
 
 /// What completing a connection changes.
@@ -17,6 +20,8 @@ pub struct Completion<'a> {
     pub now: Nanos,
     /// Until when the connections of replaced grants may be continued.
     pub continue_until: Nanos,
+    /// The session key that was registered, where it is another than the connection began with.
+    pub grant_key: Option<&'a GrantKeyRecord>,
 }
 
 impl Store {
@@ -37,10 +42,28 @@ impl Store {
             user_id,
             now,
             continue_until,
+            grant_key,
         } = completion;
         let grant = self.outer.seal(place(Tables::GRANTS, &[grant_id]), grant)?;
 
+        let grant_key = grant_key
+            .map(|key| {
+                self.outer
+                    .seal(place(Tables::GRANT_KEYS, &[grant_id, id]), key)
+            })
+            .transpose()?;
+
         let mut tx = self.write().await?;
+        if let Some(grant_key) = grant_key {
+            sqlx::query(
+                "UPDATE grant_keys SET record = ? WHERE grant_id = ? AND connection_id = ?",
+            )
+            .bind(grant_key)
+            .bind(grant_id)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        }
         let earlier = sqlx::query("SELECT id, record FROM grants WHERE user_id = ? AND id <> ?")
             .bind(user_id)
             .bind(grant_id)

@@ -20,7 +20,8 @@ pub use connections::{Evicted, NewConnection, NewSlotRow, Opened};
 pub use continuation::{Continuation, Continued};
 pub use grants::Completion;
 pub use records::{
-    Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, SlotRecord, User,
+    Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, KeyRequest, SessionKey,
+    SlotRecord, User,
 };
 
 use super::{

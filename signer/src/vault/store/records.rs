@@ -30,12 +30,34 @@ pub struct ConnectionRecord {
     pub access: AccessLevel,
     /// How it was completed; absent while pending.
     pub completed: Option<Completed>,
+    /// Of the handshake `key-request`, while pending.
+    #[serde(default)]
+    pub key_request: Option<KeyRequest>,
+}
+
+/// What the handshake `key-request` needs until it is over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyRequest {
+    /// When a connection of this handshake lapses at the latest.
+    pub expires_by: Nanos,
+    /// The session keys one of which the user registers.
+    pub session_keys: Vec<SessionKey>,
+}
+
+/// A session key that may come to be registered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionKey {
+    /// Its public half, DER.
+    #[serde(with = "serde_bytes")]
+    pub public: Vec<u8>,
+    /// As [`GrantKeyRecord`] holds it.
+    pub sealed: Sealed,
 }
 
 /// What completed a connection, kept so that repeating the same request gives the same answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Completed {
-    /// SHA-256 of the delegation chain.
+    /// SHA-256 of the delegation chain, or of the session key that the user registered.
     pub chain_digest: [u8; 32],
     /// The connections whose grant the registration replaced.
     pub replaced: Vec<String>,

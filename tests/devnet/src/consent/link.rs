@@ -4,6 +4,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 use url::{Host, Url};
 
+use super::Handshake;
+
 const DEFAULT_TTL: u64 = 3600;
 const MIN_TTL: u64 = 600;
 const MAX_TTL: u64 = 2_592_000;
@@ -30,14 +32,14 @@ pub(crate) struct Link {
     pub(crate) callback_text: String,
     pub(crate) callback: Url,
     pub(crate) state: String,
-    /// DER of X.
+    /// DER of X; empty in the handshake `key-request`.
     pub(crate) registration_key: Vec<u8>,
     /// Seconds, within II's limits.
     pub(crate) ttl: u64,
 }
 
 impl Link {
-    pub(crate) fn parse(text: &str) -> Result<Self, BadLink> {
+    pub(crate) fn parse(text: &str, handshake: Handshake) -> Result<Self, BadLink> {
         let url = Url::parse(text).map_err(|_| BadLink::NotALink)?;
         if url.path() != "/mcp" {
             return Err(BadLink::NotALink);
@@ -58,9 +60,13 @@ impl Link {
             callback: parse_callback(&callback_text)?,
             callback_text,
             state: required("state")?,
-            registration_key: URL_SAFE_NO_PAD
-                .decode(required("registration_key")?)
-                .map_err(|_| BadLink::RegistrationKey)?,
+            registration_key: match handshake {
+                Handshake::RegistrationDelegation => URL_SAFE_NO_PAD
+                    .decode(required("registration_key")?)
+                    .map_err(|_| BadLink::RegistrationKey)?,
+                // A stray one means nothing there.
+                Handshake::KeyRequest => Vec::new(),
+            },
             ttl: parse_ttl(value("ttl"))?,
         })
     }
@@ -115,7 +121,8 @@ mod tests {
     use super::*;
 
     fn link(fragment: &str) -> Result<Link, BadLink> {
-        Link::parse(&format!("http://127.0.0.1:9/mcp#{fragment}"))
+        let text = format!("http://127.0.0.1:9/mcp#{fragment}");
+        Link::parse(&text, Handshake::RegistrationDelegation)
     }
 
     #[test]
@@ -161,9 +168,20 @@ mod tests {
             BadLink::Ttl
         );
         assert_eq!(
-            Link::parse("http://127.0.0.1/mcp?state=s").unwrap_err(),
+            Link::parse(
+                "http://127.0.0.1/mcp?state=s",
+                Handshake::RegistrationDelegation
+            )
+            .unwrap_err(),
             BadLink::Query
         );
+    }
+
+    #[test]
+    fn the_earlier_handshake_needs_no_key_in_the_link() {
+        let text = "http://127.0.0.1:9/mcp#state=s&callback=https://a/cb&registration_key=!";
+        let link = Link::parse(text, Handshake::KeyRequest).unwrap();
+        assert!(link.registration_key.is_empty());
     }
 
     #[test]
@@ -182,7 +200,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_parsed_or_refused(text in ".{0,200}") {
-            let _ = Link::parse(&text);
+            let _ = Link::parse(&text, Handshake::KeyRequest);
             if let Ok(parsed) = link(&text) {
                 proptest::prop_assert!((MIN_TTL..=MAX_TTL).contains(&parsed.ttl));
             }

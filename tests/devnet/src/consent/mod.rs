@@ -1,9 +1,11 @@
-//! What II's web page does when its user consents: it asks the canister for a registration
-//! delegation to a key of the browser's, passes that on to the server's key, and sends the chain
-//! to the server's callback.
+//! What II's web page does when its user consents. Handshake `registration-delegation`: it asks
+//! the canister for a registration delegation to a key of the browser's, passes that on to the
+//! server's key, and sends the chain to the server's callback. Handshake `key-request`: it fetches
+//! a session key of the server's and has the user register it.
 
 mod allow_list;
 mod chain;
+mod key_request;
 pub(crate) mod link;
 
 use std::sync::Arc;
@@ -37,8 +39,21 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Deployment {
     pub(crate) canister: Principal,
+    /// Origin of its page.
+    pub(crate) origin: String,
+    pub(crate) handshake: Handshake,
     pub(crate) double: Arc<InternetIdentity>,
     pub(crate) replica: Arc<Replica>,
+}
+
+/// Which generation of the protocol an II speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Handshake {
+    /// The server registers its session key with a delegation.
+    #[default]
+    RegistrationDelegation,
+    /// The page fetches the server's session key and the user registers it.
+    KeyRequest,
 }
 
 /// What the user decided.
@@ -54,10 +69,10 @@ pub(crate) struct Consent {
     pub(crate) ttl_seconds: Option<u64>,
 }
 
-/// How a test wants the chain to be wrong.
+/// How a test wants the handshake to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum ChainFault {
+pub(crate) enum ConsentFault {
     /// The browser's signature does not verify.
     TamperedSignature,
     /// The browser's hop is signed and has expired.
@@ -66,6 +81,10 @@ pub(crate) enum ChainFault {
     ForeignLeaf,
     /// The consent was given to another MCP server, so the canister refuses to register.
     OtherServer,
+    /// The answer with the server's session key is lost once, and the user tries again.
+    LostKey,
+    /// The notice that the key is registered never arrives.
+    LostCompletion,
 }
 
 #[derive(Debug, Error)]
@@ -78,6 +97,8 @@ pub(crate) enum ConsentError {
     Untrusted(String),
     #[error(transparent)]
     Callback(#[from] NotAllowed),
+    #[error("the server gives no session key: {0}")]
+    KeyRequest(String),
     #[error("{0}")]
     Canister(String),
 }
@@ -87,15 +108,20 @@ impl Deployment {
     pub(crate) async fn consent(
         &self,
         consent: &Consent,
-        fault: Option<ChainFault>,
+        fault: Option<ConsentFault>,
         always_check_callback: bool,
     ) -> Result<String, ConsentError> {
-        let link = Link::parse(&consent.link)?;
+        let link = Link::parse(&consent.link, self.handshake)?;
         let device = self.double.device(consent.anchor)?;
         self.require_trust(&link, device, consent.anchor)?;
 
-        let browser_key = BrowserKey::generate();
         let seconds = consent.ttl_seconds.map_or(link.ttl, clamp_ttl);
+        if self.handshake == Handshake::KeyRequest {
+            return self
+                .register_key(&link, device, consent, seconds, fault)
+                .await;
+        }
+        let browser_key = BrowserKey::generate();
         let (prepared,): (Result<PrepareMcpRegistrationDelegation, String>,) = self.call(
             Mode::Update,
             device,
@@ -127,7 +153,7 @@ impl Deployment {
             ),
         )?;
         let signed = signed.map_err(ConsentError::Canister)?;
-        if fault == Some(ChainFault::OtherServer) {
+        if fault == Some(ConsentFault::OtherServer) {
             self.double
                 .repoint_pending(consent.anchor, "https://other-server.example/mcp");
         }
@@ -161,19 +187,19 @@ impl Deployment {
         browser_key: &BrowserKey,
         link: &Link,
         expiration: u64,
-        fault: Option<ChainFault>,
+        fault: Option<ConsentFault>,
     ) -> Hop {
         let milliseconds = |time: u64| time - time % 1_000_000;
         let expiration = match fault {
-            Some(ChainFault::Expired) => self.replica.clock.now() - MINUTE,
+            Some(ConsentFault::Expired) => self.replica.clock.now() - MINUTE,
             _ => expiration,
         };
         let key = match fault {
-            Some(ChainFault::ForeignLeaf) => BrowserKey::generate().der(),
+            Some(ConsentFault::ForeignLeaf) => BrowserKey::generate().der(),
             _ => link.registration_key.clone(),
         };
         let mut hop = browser_key.delegate(key, milliseconds(expiration));
-        if fault == Some(ChainFault::TamperedSignature) {
+        if fault == Some(ConsentFault::TamperedSignature) {
             hop.signature[40] ^= 1;
         }
         hop

@@ -18,7 +18,7 @@ use crate::{
         ii::wire::{McpConfig, Permissions},
         ledger::Ledger,
     },
-    consent::{ChainFault, Consent, Deployment},
+    consent::{Consent, ConsentFault, Deployment},
     replica::{
         Replica,
         faults::Fault,
@@ -92,7 +92,7 @@ struct ConsentBody {
     #[serde(default)]
     ttl_seconds: Option<u64>,
     #[serde(default)]
-    fault: Option<ChainFault>,
+    fault: Option<ConsentFault>,
     /// Checks the callback's allow-list also where II's page would not: on loopback.
     #[serde(default)]
     check_callback: bool,

@@ -62,8 +62,8 @@ struct Asked {
 }
 
 /// What the page shows of a link: who asks, and for how long.
-async fn request(Json(asked): Json<Asked>) -> Answer {
-    let link = Link::parse(&asked.link).map_err(refused)?;
+async fn request(State(ii): State<Arc<Deployment>>, Json(asked): Json<Asked>) -> Answer {
+    let link = Link::parse(&asked.link, ii.handshake).map_err(refused)?;
     Ok(Json(json!({
         "server": link.callback.origin().ascii_serialization(),
         "ttl_seconds": link.ttl,

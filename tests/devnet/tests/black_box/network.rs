@@ -5,7 +5,7 @@ use candid::{
     utils::{ArgumentDecoder, ArgumentEncoder},
 };
 use ic_agent::{Agent, AgentError, Identity, identity::BasicIdentity};
-use icgate_devnet::{Canisters, Devnet, Ports, Running};
+use icgate_devnet::{Canisters, Devnet, Handshakes, Ports, Running};
 use rand::{RngCore, rngs::OsRng};
 use serde_json::Value;
 
@@ -23,7 +23,9 @@ pub(crate) fn random_key() -> BasicIdentity {
 impl Network {
     pub(crate) async fn start() -> Self {
         Self {
-            running: Devnet::start(Ports::default()).await.unwrap(),
+            running: Devnet::start(Ports::default(), Handshakes::default())
+                .await
+                .unwrap(),
             http: reqwest::Client::new(),
         }
     }

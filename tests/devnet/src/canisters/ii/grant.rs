@@ -10,8 +10,8 @@ use super::{
     anchor::seed,
     signatures::{Terms, user_key},
     wire::{
-        McpConfig, McpRegistrationV2, Permissions, PrepareMcpRegistrationDelegation,
-        SignedDelegation,
+        McpConfig, McpRegistration, McpRegistrationV2, Permissions,
+        PrepareMcpRegistrationDelegation, SignedDelegation,
     },
 };
 use crate::{
@@ -137,12 +137,7 @@ impl State {
             .filter(|pending| pending.expiration >= call.now)
             .filter(|pending| trusted == Some(pending.trusted_url))
             .ok_or(NOT_AUTHORIZED)?;
-        if session_key.is_empty() {
-            return Err("MCP registration failed: empty session key.".to_owned());
-        }
-        if owner.is_some_and(|owner| owner != *number) {
-            return Err("MCP registration failed: this session key is already registered.".into());
-        }
+        bindable(session_key, owner, *number)?;
         let grant = Grant {
             session,
             expiration: call.now + pending.ttl,
@@ -154,6 +149,32 @@ impl State {
         };
         anchor.grant = Some(grant);
         Ok(registered)
+    }
+
+    /// Binds a session key to the anchor whose device the caller is.
+    pub(crate) fn register_directly(
+        &mut self,
+        call: &Call<'_>,
+        number: u64,
+        session_key: &[u8],
+        ttl: u64,
+        permissions: Option<Permissions>,
+    ) -> Result<McpRegistration, String> {
+        self.drop_expired_grants(call.now);
+        let session = Principal::self_authenticating(session_key);
+        let owner = self.grant_owner(&session);
+        let anchor = self
+            .authenticated(call, number)
+            .ok_or_else(|| unauthenticated(call))?;
+        anchor.trusted_url().ok_or(NO_TRUSTED_SERVER)?;
+        bindable(session_key, owner, number)?;
+        let expiration = call.now + ttl.clamp(MIN_GRANT, MAX_GRANT);
+        anchor.grant = Some(Grant {
+            session,
+            expiration,
+            permissions: permissions.unwrap_or(Permissions::Queries),
+        });
+        Ok(McpRegistration { expiration })
     }
 
     pub(crate) fn set_config(
@@ -219,6 +240,17 @@ impl State {
             pending.trusted_url = sha256(url.as_bytes());
         }
     }
+}
+
+/// A session key acts for one anchor at a time.
+fn bindable(session_key: &[u8], owner: Option<u64>, number: u64) -> Result<(), String> {
+    if session_key.is_empty() {
+        return Err("MCP registration failed: empty session key.".to_owned());
+    }
+    if owner.is_some_and(|owner| owner != number) {
+        return Err("MCP registration failed: this session key is already registered.".to_owned());
+    }
+    Ok(())
 }
 
 fn registration(key: Vec<u8>, expiration: u64) -> Terms {

@@ -33,6 +33,7 @@ const METHODS: &[(&str, Mode)] = &[
     ("mcp_prepare_delegation", Mode::Update),
     ("mcp_get_delegation", Mode::Query),
     ("mcp_register_v2", Mode::Update),
+    ("mcp_register", Mode::Update),
     ("prepare_mcp_registration_delegation", Mode::Update),
     ("get_mcp_registration_delegation", Mode::Query),
     ("mcp_set_config", Mode::Update),
@@ -253,6 +254,18 @@ impl InternetIdentity {
             "mcp_register_v2" => {
                 let (session_key,): (ByteBuf,) = call.args()?;
                 result(self.state().register(call, &session_key))
+            }
+            "mcp_register" => {
+                let (anchor, session_key, ttl, permissions): (
+                    u64,
+                    ByteBuf,
+                    u64,
+                    Option<Permissions>,
+                ) = call.args()?;
+                result(
+                    self.state()
+                        .register_directly(call, anchor, &session_key, ttl, permissions),
+                )
             }
             "prepare_mcp_registration_delegation" => {
                 let (anchor, key, permissions, ttl): (

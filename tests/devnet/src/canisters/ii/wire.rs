@@ -61,6 +61,12 @@ pub(crate) struct McpRegistrationV2 {
     pub(crate) permissions: Permissions,
 }
 
+/// Of `mcp_register`.
+#[derive(Debug, CandidType, Deserialize)]
+pub(crate) struct McpRegistration {
+    pub(crate) expiration: u64,
+}
+
 #[derive(Debug, CandidType, Deserialize)]
 pub(crate) struct PrepareMcpRegistrationDelegation {
     pub(crate) user_key: ByteBuf,
