@@ -75,7 +75,7 @@ pub(super) async fn land(
     if granted.scopes.is_empty() {
         return refused_by_level(server, instance, connect, granted.replaced).await;
     }
-    if question::ask(server, instance, connect, own.as_ref(), &granted.replaced).await? {
+    if question::ask(server, instance, connect, cookie, own.as_ref(), &granted).await? {
         return Ok(Landing::at(question::address(instance, connect)));
     }
     finish(server, instance, connect, cookie, granted, Vec::new()).await
@@ -181,11 +181,11 @@ fn landing(
 
 /// What Internet Identity granted, as the signer read it.
 pub(super) struct Granted {
-    user_id: String,
+    pub(super) user_id: String,
     scopes: Scopes,
     access_level: AccessLevel,
     expires_at: Moment,
-    replaced: Vec<ConnectionId>,
+    pub(super) replaced: Vec<ConnectionId>,
 }
 
 impl Granted {

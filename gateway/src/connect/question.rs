@@ -45,15 +45,28 @@ pub(super) async fn ask(
     server: &Server,
     instance: &Instance,
     connect: &PendingConnect,
+    cookie: &Credential,
     own: Option<&ConnectionId>,
-    replaced: &[ConnectionId],
+    sign_in: &Granted,
 ) -> Result<bool, Failure> {
-    if replaced.is_empty() {
-        return Ok(false);
-    }
+    // A request that comes again after a later sign-in has nothing to say about the connections of that one.
+    granted(server, connect, cookie).await?;
+    let replaced = &sign_in.replaced;
     let now = Moment::now();
     let mut transaction = server.store.begin().await?;
     let (mut changes, mut asks) = (Vec::new(), false);
+    let users = transaction
+        .connections_of_user(instance.name, &sign_in.user_id, now)
+        .await?;
+    // Those that the signer knows to be over already, for example as siblings of one that was revoked.
+    let over = users.into_iter().map(|listed| listed.connection);
+    changes.extend(
+        over.filter(|other| other.created_at < connect.created_at && !replaced.contains(&other.id))
+            .map(|other| Change::EndConnection {
+                connection: other.id,
+                reason: EndReason::Ended,
+            }),
+    );
     for id in replaced {
         let connection = id.clone();
         changes.push(match transaction.connection(instance.name, id).await? {

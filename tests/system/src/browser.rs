@@ -220,6 +220,17 @@ impl Browser {
         self.send(url, builder).await
     }
 
+    /// The value of a cookie that it keeps.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let kept = self.cookies.iter().find(|cookie| cookie.name == name);
+        kept.map(|cookie| cookie.value.clone())
+    }
+
+    /// Keeps a cookie that no server set, as a thief's browser does.
+    pub fn keep_cookie(&mut self, url: &Url, text: &str) {
+        self.keep(url, text);
+    }
+
     async fn send(&mut self, url: &Url, mut builder: reqwest::RequestBuilder) -> Page {
         if let Some(cookies) = self.cookies_for(url) {
             builder = builder.header(header::COOKIE, cookies);

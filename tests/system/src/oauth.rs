@@ -122,6 +122,15 @@ impl Client {
         Self::register_at(server, REDIRECT_URI).await
     }
 
+    /// No client at all, for what a browser does at the server by itself.
+    pub fn at(server: AuthServer) -> Self {
+        Self {
+            server,
+            client_id: String::new(),
+            redirect_uri: String::new(),
+        }
+    }
+
     /// Registers a public client with this redirect URI.
     pub async fn register_at(server: AuthServer, redirect_uri: &str) -> Self {
         let metadata = json!({

@@ -137,6 +137,14 @@ fn slot_of(secret: &[u8]) -> String {
     format!("slot-{}", hex::encode(&secret[..8]))
 }
 
+/// Every sign-in is another person's, unless a test says what it replaced.
+fn user_of(connection: &str) -> v1::User {
+    v1::User {
+        user_id: format!("user of {connection}"),
+        principal: vec![4],
+    }
+}
+
 #[tonic::async_trait]
 impl Connections for Service {
     async fn begin(
@@ -181,12 +189,10 @@ impl Connections for Service {
             "expired" => return Err(refuse(Reason::ChainExpired)),
             _ => {}
         }
+        let user = user_of(&id);
         state.completed.insert(id);
         Ok(Response::new(v1::CompleteResponse {
-            user: Some(v1::User {
-                user_id: "user".to_owned(),
-                principal: vec![4],
-            }),
+            user: Some(user),
             expires_at_ns: state.grant_expires_at.nanos(),
             access_level: state.access_level.into(),
             replaced_connection_ids: state.replaced.clone(),
@@ -242,10 +248,7 @@ impl Connections for Service {
             instance: "beta".to_owned(),
             ceiling: None,
             state: described.into(),
-            user: Some(v1::User {
-                user_id: "user".to_owned(),
-                principal: vec![4],
-            }),
+            user: Some(user_of(&id)),
             expires_at_ns: state.grant_expires_at.nanos(),
             access_level: state.access_level.into(),
         }))

@@ -2,6 +2,7 @@
 //! interfaces their users have. Every test starts processes of its own on free ports.
 #![forbid(unsafe_code)]
 
+mod api_keys;
 mod browser;
 mod candid_input;
 mod cimd;
@@ -18,6 +19,8 @@ mod main_job;
 mod metadata;
 mod outages;
 mod round_trips;
+mod sessions;
+mod siblings;
 mod signer_link;
 mod strangers;
 mod theft;
