@@ -294,7 +294,11 @@ impl House {
         let page = self
             .consent_page(name, browser, &Self::query(client_id))
             .await;
-        let left = self.consent(name, browser, &page, scopes, ORIGIN).await;
+        // A client that this browser approved before goes straight on.
+        let left = match page.status {
+            StatusCode::SEE_OTHER => page,
+            _ => self.consent(name, browser, &page, scopes, ORIGIN).await,
+        };
         assert_eq!(left.status, StatusCode::SEE_OTHER, "{left:?}");
         let link = left.location();
         let fragment = link.fragment().unwrap();
