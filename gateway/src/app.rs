@@ -7,7 +7,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use icgate_proto::{LinkError, SignerClient};
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::{
     instance::InstanceName,
     mcp::{Mcp, McpError},
     oauth::{Oauth, OauthError},
+    throttle::Class,
 };
 
 /// The whole gateway behind the edge.
@@ -85,7 +86,10 @@ impl App {
             return self.mcp(request).await;
         }
         if request.uri().path() == "/healthz" {
-            return self.health.answer(request.method()).await;
+            return match self.oauth.admit(Class::Metadata, request.extensions()) {
+                Ok(()) => self.health.answer(request.method()).await,
+                Err(too_many) => *too_many,
+            };
         }
         self.oauth.handle(request).await.unwrap_or_else(not_found)
     }
@@ -101,7 +105,11 @@ impl App {
         else {
             return not_found();
         };
-        match self.oauth.authenticate(instance, request.headers()).await {
+        let authenticated = self
+            .oauth
+            .authenticate(instance, request.headers(), request.extensions())
+            .await;
+        match authenticated {
             Ok(authorized) => self.mcp.handle(instance, authorized, request).await,
             Err(challenge) => challenge,
         }
@@ -115,21 +123,10 @@ impl Handler for App {
 }
 
 fn not_found() -> Response {
-    json_response(
+    body::json(
         StatusCode::NOT_FOUND,
         &json!({ "error": "not_found", "error_description": "There is nothing at this address." }),
     )
-}
-
-/// A small JSON answer.
-pub(crate) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
-    let mut response = Response::new(body::full(value.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
 }
 
 /// Whether a method only reads.

@@ -1,6 +1,7 @@
 //! The HTTP message types between the edge and everything behind it.
 
 use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 
 /// A streamed body, either way.
@@ -35,6 +36,22 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// A body without bytes.
 pub fn empty() -> Body {
     full(Bytes::new())
+}
+
+/// An answer in JSON.
+pub fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+    let mut response = Response::new(full(value.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
 }
 
 /// Reads a whole body of at most `limit` bytes.

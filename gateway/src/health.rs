@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::{
-    app::{is_read, json_response},
-    body::Response,
+    app::is_read,
+    body::{self, Response},
 };
 
 /// The endpoint takes no token, so a signer that serves is asked at most this often however often it is called.
@@ -34,15 +34,15 @@ impl Health {
     /// 200 when all is well, 503 when the signer does not serve.
     pub(crate) async fn answer(&self, method: &Method) -> Response {
         if !is_read(method) {
-            return json_response(
+            return body::json(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &json!({ "error": "method_not_allowed" }),
             );
         }
         if self.signer_serves().await {
-            json_response(StatusCode::OK, &json!({ "status": "ok", "signer": "ok" }))
+            body::json(StatusCode::OK, &json!({ "status": "ok", "signer": "ok" }))
         } else {
-            json_response(
+            body::json(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &json!({ "status": "degraded", "signer": "unreachable" }),
             )

@@ -164,7 +164,6 @@ impl From<StoreError> for crate::refusal::Stored {
     fn from(error: StoreError) -> Self {
         Self(match error {
             StoreError::NoConnection => secret_refused(),
-            StoreError::TooManySlots => overloaded(),
             StoreError::TooManyConnections => too_many_connections(),
             StoreError::Database(sqlx::Error::PoolTimedOut) => {
                 warn!("the database is too busy");

@@ -107,6 +107,7 @@ async fn the_whole_path_over_the_link() {
         let add = v1::AddSlotsRequest {
             connection: connection(from),
             slots: vec![slot],
+            drop_slot_ids: Vec::new(),
         };
         assert_eq!(client.add_slots(add).await.unwrap().slot_ids.len(), 1);
     }

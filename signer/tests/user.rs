@@ -13,7 +13,7 @@ use icgate_signer::{
     Limits,
     connection::{AccessLevel, AccountName, NewSlot},
     envelope::{Invocation, Standing},
-    vault::{NewSlotRow, Outer, SlotRecord, Store, StoreError, slot_id},
+    vault::{NewSlotRow, Outer, SlotChange, SlotRecord, Store, StoreError, slot_id},
 };
 use serde_json::json;
 use support::{Bearer, World, eventually, full, secret};
@@ -578,8 +578,10 @@ async fn lapsed_slots_take_no_room_and_do_not_stay() {
         let added = signer.add_slots(&bearer.id, &bearer.secret, &slots).await;
         added.map(|ids| ids.len())
     };
-    assert_eq!(add(63).await, Ok(63));
-    assert_eq!(add(1).await.unwrap_err().reason, Reason::Overloaded);
+    assert_eq!(add(64).await, Ok(64));
+    assert_eq!(add(64).await, Ok(64));
+    assert_eq!(world.rows("slots").await, 96);
+    assert_eq!(add(65).await.unwrap_err().reason, Reason::InvalidArgument);
     world.clock.advance(Duration::from_secs(61));
     assert_eq!(add(10).await, Ok(10));
     assert_eq!(world.rows("slots").await, 11);
@@ -608,7 +610,15 @@ async fn a_slot_dropped_meanwhile_adds_none() {
             expires_at: world.in_minutes(5),
         },
     }];
-    let add = || store.add_slots(bearer.id.as_str(), &by, &rows, 64, world.clock.now());
+    let add = || {
+        let change = SlotChange {
+            added: &rows,
+            dropped: &[],
+            cap: 64,
+            now: world.clock.now(),
+        };
+        store.exchange_slots(bearer.id.as_str(), &by, change)
+    };
     assert!(add().await.is_ok());
     let dropped = [by.clone()];
     signer.drop_slots(&bearer.id, &dropped).await.unwrap();

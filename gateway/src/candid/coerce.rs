@@ -7,7 +7,8 @@ use candid::types::{
     value::{IDLField, IDLValue, VariantValue},
 };
 
-use super::{example, foreign, interface::distance, render};
+use super::{example, foreign, render};
+use crate::nearest::distance;
 
 /// Work that fitting one argument list to its types may cost. A text within every limit can still ask for more: a
 /// few kilobytes of `record {}` for a type with many optional fields stand for gigabytes of `null`.

@@ -15,6 +15,7 @@ use super::{
     guard::{GuardError, Guarded, guard},
     stack::{self, Panicked},
 };
+use crate::nearest::nearest;
 
 /// A parsed interface.
 #[derive(Debug)]
@@ -144,28 +145,7 @@ impl Interface {
     /// The method whose name is most like `name`, when one is like it at all. Of an interface with very many
     /// methods only the first of about that length are compared: a caller waits for this.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        const LONGEST: usize = 64;
-        const COMPARED: usize = 2_000;
-        if name.len() > LONGEST {
-            return None;
-        }
-        let wanted = name.to_ascii_lowercase();
-        let length = wanted.chars().count();
-        let allowed = (length / 3).clamp(1, 3);
-        self.method_names()
-            .filter(|candidate| candidate.len() <= LONGEST)
-            // Names are at least as far apart as their lengths.
-            .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
-            .take(COMPARED)
-            .map(|candidate| {
-                (
-                    distance(&wanted, &candidate.to_ascii_lowercase()),
-                    candidate,
-                )
-            })
-            .filter(|(distance, _)| *distance <= allowed)
-            .min()
-            .map(|(_, candidate)| candidate)
+        nearest(name, self.method_names())
     }
 
     fn types(&self, list: &[Ty]) -> Types {
@@ -295,21 +275,6 @@ fn build_fields(fields: &[(Label, Ty)], reached: &mut Reached<'_>) -> Vec<Field>
             ty: ty.build(reached),
         })
         .collect()
-}
-
-/// Levenshtein distance in characters.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

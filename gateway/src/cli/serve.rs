@@ -10,7 +10,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{failed, misconfigured};
 use crate::{
@@ -21,16 +21,10 @@ use crate::{
 };
 
 pub(super) async fn run(config: Config, ready_file: Option<PathBuf>) -> ExitCode {
-    let unused = config.services.given();
-    if !unused.is_empty() {
-        warn!(
-            settings = unused.join(", "),
-            "these settings are not used by this version"
-        );
-    }
     let app = match App::open(&config).await {
         Ok(app) => app,
         Err(AppError::Oauth(OauthError::Clients(error))) => return misconfigured(&error),
+        Err(AppError::Oauth(OauthError::Introspectors(error))) => return misconfigured(&error),
         Err(error) => return failed(&error),
     };
     match serve_until_signal(&config, ready_file, Arc::new(app)).await {

@@ -50,6 +50,8 @@ pub struct Config {
     pub clients_file: Option<PathBuf>,
     /// Whether the device grant (RFC 8628) is offered.
     pub device_grant: bool,
+    /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
+    pub introspection_clients_file: Option<PathBuf>,
     /// Public services that discovery asks.
     pub services: Services,
     /// Whether loopback and plain-http targets may be fetched.
@@ -76,21 +78,6 @@ pub struct Services {
     pub icrc: Option<Url>,
     /// SNS API (`IC_SNS_API`).
     pub sns: Option<Url>,
-}
-
-impl Services {
-    /// The settings that were given, by their names.
-    pub fn given(&self) -> Vec<&'static str> {
-        [
-            ("SKILLS_URL", &self.skills),
-            ("IC_DASHBOARD_API", &self.dashboard),
-            ("IC_ICRC_API", &self.icrc),
-            ("IC_SNS_API", &self.sns),
-        ]
-        .into_iter()
-        .filter_map(|(name, url)| url.as_ref().map(|_| name))
-        .collect()
-    }
 }
 
 /// A checked configuration whose root key may still have to be fetched.

@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 29] = [
+pub(super) const NAMES: [&str; 30] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",
@@ -29,6 +29,7 @@ pub(super) const NAMES: [&str; 29] = [
     "IC_ICRC_API",
     "IC_SNS_API",
     "OAUTH_CLIENTS_FILE",
+    "OAUTH_INTROSPECTION_CLIENTS_FILE",
     "OAUTH_ALLOWED_REDIRECT_PREFIXES",
     "OAUTH_DEVICE_GRANT",
     "ICGATE_LISTEN",
@@ -46,6 +47,8 @@ pub(super) const NAMES: [&str; 29] = [
 ];
 
 const CONFIG: &str = "ICGATE_CONFIG";
+/// What a limit's key has before it in the environment.
+const LIMITS: &str = "ICGATE_LIMITS_";
 
 /// One value as it was written.
 #[derive(Debug, Clone)]
@@ -83,6 +86,17 @@ impl Source {
                     folder: PathBuf::new(),
                 };
                 source.settings.insert(name, setting);
+            }
+        }
+        for key in Limits::keys() {
+            let name = format!("{LIMITS}{}", key.to_ascii_uppercase());
+            if let Some(value) = env(&name).filter(|value| !value.trim().is_empty()) {
+                let setting = Setting {
+                    items: vec![value.trim().to_owned()],
+                    place: name,
+                    folder: PathBuf::new(),
+                };
+                source.limits.insert(key, setting);
             }
         }
         Ok(source)
@@ -123,7 +137,7 @@ impl Source {
             match value.get_ref().as_table() {
                 Some(table) => {
                     for (key, value) in table {
-                        let known = find(&Limits::KEYS, key.get_ref());
+                        let known = Limits::keys().find(|known| known == key.get_ref());
                         if let Some((known, setting)) =
                             self.setting(file, "limits.", known, key, value)
                         {
@@ -186,10 +200,6 @@ impl Source {
             problem: problem.to_owned(),
         });
     }
-}
-
-fn find(names: &[&'static str], name: &str) -> Option<&'static str> {
-    names.iter().copied().find(|known| *known == name)
 }
 
 fn plain(value: &DeValue<'_>) -> Option<String> {

@@ -21,8 +21,6 @@ use crate::{
     },
 };
 
-/// Life of an authorization code.
-const CODE_SECONDS: u64 = 120;
 /// A code that is presented at its last moment still has to be exchanged at the signer.
 const EXCHANGE_SECONDS: u64 = 60;
 
@@ -90,7 +88,6 @@ pub(super) async fn finish(
     granted: Granted,
     beside: Vec<Change>,
 ) -> Result<Landing, Failure> {
-    let now = Moment::now();
     let (code, session, expires_at) = match connect.ending {
         Ending::Browser => (Credential::mint(Prefix::Session), None, granted.expires_at),
         Ending::Redirect { .. } | Ending::Device { .. } => {
@@ -99,7 +96,7 @@ pub(super) async fn finish(
                 .branch_session(opener, granted.scopes, granted.expires_at)
                 .await;
             let code = Credential::mint(Prefix::Code);
-            (code, session, code_expiry(connect, now))
+            (code, session, code_expiry(server, connect))
         }
     };
     let slot = add_slot(server, connect, cookie, &code, expires_at).await?;
@@ -258,8 +255,8 @@ async fn refused_by_level(
 }
 
 /// A code is fetched at once; a device may take until it stops waiting.
-fn code_expiry(connect: &PendingConnect, now: Moment) -> Moment {
-    let soon = now.plus(CODE_SECONDS);
+fn code_expiry(server: &Server, connect: &PendingConnect) -> Moment {
+    let soon = Moment::now().plus(server.limits.code_time.as_secs());
     match connect.ending {
         Ending::Redirect { .. } | Ending::Browser => soon,
         Ending::Device { .. } => soon.max(connect.expires_at),
@@ -281,6 +278,7 @@ async fn add_slot(
                 secret: code.secret().to_wire(),
                 expires_at_ns: expires_at.plus(EXCHANGE_SECONDS).nanos(),
             }],
+            drop_slot_ids: Vec::new(),
         })
         .await?;
     added

@@ -1,7 +1,7 @@
 use http::header;
 use icgate_proto::v1;
 
-use super::{PENDING_SECONDS, key_request, link};
+use super::{key_request, link};
 use crate::{
     body::Response,
     connection::ConnectionId,
@@ -15,6 +15,7 @@ use crate::{
         Digest, Moment,
         records::{Ending, PendingConnect},
     },
+    throttle::Source,
 };
 
 /// Who leaves for Internet Identity on whose behalf, and where it is to end.
@@ -50,6 +51,7 @@ pub(crate) async fn begin(
     instance: &Instance,
     departure: Departure,
     scopes: Scopes,
+    source: Option<Source>,
 ) -> Result<Response, Refusal> {
     let now = Moment::now();
     if !server.store.has_room_for_connection(now).await? {
@@ -60,8 +62,9 @@ pub(crate) async fn begin(
     }
     let state = random_name();
     let cookie = Credential::mint(Prefix::ConnectCookie);
-    let latest = now.plus(PENDING_SECONDS);
+    let latest = now.plus(server.limits.sign_in_time.as_secs());
     let expires_at = departure.no_later_than.map_or(latest, |at| at.min(latest));
+    let pending_seconds = expires_at.since(now);
     let begun = server
         .signer
         .begin(v1::BeginRequest {
@@ -96,7 +99,7 @@ pub(crate) async fn begin(
         sealed_code: None,
     };
     let mut transaction = server.store.begin().await?;
-    transaction.add_pending_connect(&connect).await?;
+    transaction.add_pending_connect(&connect, source).await?;
     server.commit(transaction).await?;
     let registration_key = connect
         .key_request
@@ -106,7 +109,7 @@ pub(crate) async fn begin(
     let mut response = see_other(&link)?;
     response.headers_mut().append(
         header::SET_COOKIE,
-        Cookie::connect(instance, &state_hash).set(&cookie.text(), PENDING_SECONDS),
+        Cookie::connect(instance, &state_hash).set(&cookie.text(), pending_seconds),
     );
     Ok(response)
 }

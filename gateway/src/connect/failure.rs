@@ -1,4 +1,4 @@
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use icgate_proto::{Reason, SignerError};
 use serde_json::json;
 
@@ -7,7 +7,24 @@ use crate::{
     oauth::{Refusal, no_store_json},
     pages,
     store::StoreError,
+    throttle::TooMany,
 };
+
+/// Tells the callback page, which tries again when the person says so.
+pub(crate) fn too_often(too_many: TooMany) -> Response {
+    let failure = Failure {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        ..Failure::later(format!(
+            "Too many requests have come from your network address. Try again in {} seconds.",
+            too_many.seconds()
+        ))
+    };
+    let mut response = failure.into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(too_many.seconds()));
+    response
+}
 
 /// What the person reads on the callback page when it does not work.
 pub(super) struct Failure {

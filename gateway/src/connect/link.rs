@@ -1,9 +1,9 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderValue, header};
+use http::StatusCode;
 use serde_json::json;
 use url::form_urlencoded::Serializer;
 
-use crate::{body::Response, instance::Instance, oauth::json_document};
+use crate::{body::Response, instance::Instance, oauth::no_store_json};
 
 /// Life of the grant that Internet Identity proposes to the person, who may choose another.
 pub(super) const PROPOSED_SECONDS: u64 = 24 * 3600;
@@ -32,11 +32,7 @@ pub(super) fn to_internet_identity(
 /// listed here, letter by letter.
 pub(crate) fn callbacks(instances: &[Instance]) -> Response {
     let callbacks: Vec<_> = instances.iter().map(Instance::callback).collect();
-    let mut response = json_document(&json!({ "callbacks": callbacks }));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    no_store_json(StatusCode::OK, &json!({ "callbacks": callbacks }))
 }
 
 #[cfg(test)]

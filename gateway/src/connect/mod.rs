@@ -16,13 +16,11 @@ use crate::{oauth::Credential, store::records::PendingConnect};
 
 pub(crate) use arrival::level_of;
 pub(crate) use begin::{Departure, begin};
+pub(crate) use failure::too_often;
 pub(crate) use key_request::{MAX_BODY as MAX_CALLBACK, callback};
 pub(crate) use link::callbacks;
 pub(crate) use question::{PATH as QUESTION_PATH, answered, asked};
 pub(crate) use redeem::{MAX_BODY as MAX_REDEEM, redeem};
-
-/// How long the person may take at Internet Identity.
-const PENDING_SECONDS: u64 = 600;
 
 /// A pending connection as signer requests name it.
 fn reference(connect: &PendingConnect, cookie: &Credential) -> v1::ConnectionRef {

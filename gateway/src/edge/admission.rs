@@ -2,16 +2,19 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{Limits, Network, network::mask_v6};
+use crate::{
+    config::{Limits, Network},
+    throttle::Source,
+};
 
 /// Connections by address.
-type Taken = Arc<Mutex<HashMap<IpAddr, u32>>>;
+type Taken = Arc<Mutex<HashMap<Source, u32>>>;
 
 pub(super) struct Admission {
     places: Arc<Semaphore>,
@@ -23,7 +26,7 @@ pub(super) struct Admission {
 /// A connection's place; given back when dropped.
 pub(super) struct Place {
     _place: OwnedSemaphorePermit,
-    address: Option<(IpAddr, Taken)>,
+    address: Option<(Source, Taken)>,
 }
 
 impl Admission {
@@ -45,7 +48,7 @@ impl Admission {
                 address: None,
             });
         }
-        let key = counted_as(address);
+        let key = Source::of(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(key).or_insert(0);
         if *count >= self.per_address {
@@ -72,14 +75,6 @@ impl Drop for Place {
                 taken.remove(key);
             }
         }
-    }
-}
-
-/// One household or host has a whole IPv6 /64.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(mask_v6(address, 64))),
-        v4 => v4,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id",
 );
@@ -70,6 +70,7 @@ impl Reach {
                         endpoint,
                         "/token" | "/register" | "/revoke" | "/device_authorization"
                     )
+                    || endpoint.starts_with("/register/")
                 {
                     return Reach::Open;
                 }
@@ -369,16 +370,22 @@ mod tests {
             "/oauth/token",
             "/prod/oauth/register",
             "/oauth/revoke",
+            "/oauth/device_authorization",
             "/token",
             "/register",
         ] {
             assert_eq!(Reach::of(path), Reach::Open, "{path}");
         }
+        assert_eq!(
+            Reach::of("/prod/oauth/connect/callback"),
+            Reach::Identity(InstanceName::Prod)
+        );
         for path in [
             "/",
             "/oauth/authorize",
             "/oauth/connect/redeem",
-            "/prod/oauth/connect/callback",
+            "/oauth/finish",
+            "/oauth/device",
             "/mcpx",
             "/healthz",
             "/oauth/token/x",

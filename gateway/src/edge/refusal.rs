@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::body::{self, Response};
 
@@ -85,24 +85,21 @@ impl Refusal {
         }
     }
 
-    pub(super) fn body(self) -> Bytes {
+    fn json(self) -> Value {
         let (error, description) = self.text();
         json!({ "error": error, "error_description": description })
-            .to_string()
-            .into()
+    }
+
+    pub(super) fn body(self) -> Bytes {
+        self.json().to_string().into()
     }
 
     pub(super) fn response(self) -> Response {
-        let mut response = Response::new(body::full(self.body()));
-        *response.status_mut() = self.status();
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        let mut response = body::json(self.status(), &self.json());
         if self == Refusal::Method {
             response.headers_mut().insert(
                 header::ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"),
+                HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"),
             );
         }
         response

@@ -68,6 +68,7 @@ pub(crate) fn config() -> Config {
         redirect_prefixes: Vec::new(),
         clients_file: None,
         device_grant: true,
+        introspection_clients_file: None,
         services: crate::config::Services::default(),
         dev: false,
     }

@@ -40,7 +40,7 @@ impl Fetcher {
 
     async fn strictly(&self, url: &Url, most: usize) -> Result<Document, FetchError> {
         let target = Target::find(url, self.reach, &*self.resolver).await?;
-        let mut response = Self::client(&target)?
+        let mut response = Self::client(&target, 0)?
             .get(url.clone())
             .header(header::ACCEPT, "application/json")
             .send()

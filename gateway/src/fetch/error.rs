@@ -44,6 +44,9 @@ pub enum FetchError {
     /// Too many fetches are under way.
     #[error("too many fetches are under way")]
     Busy,
+    /// What one visit may read was read already.
+    #[error("as much was read from it as is read at a time")]
+    Spent,
 }
 
 impl FetchError {
@@ -63,7 +66,8 @@ impl FetchError {
             | FetchError::Unreachable(_)
             | FetchError::Later(_)
             | FetchError::Timeout
-            | FetchError::Busy => false,
+            | FetchError::Busy
+            | FetchError::Spent => false,
         }
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod places;
 mod resolver;
 mod target;
+mod visit;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,6 +25,8 @@ pub use self::{
     document::{Bounds, Document},
     error::FetchError,
     resolver::{Resolver, SystemResolver},
+    target::{admit, next_hop},
+    visit::{Allowance, Answer, Visit},
 };
 use self::{places::Places, target::Target};
 
@@ -74,14 +77,15 @@ impl Fetcher {
     }
 
     /// A client for one target that can reach nothing but the addresses that were judged, and follows no redirect.
-    fn client(target: &Target) -> Result<Client, FetchError> {
+    /// It keeps so many connections for further requests.
+    fn client(target: &Target, kept: usize) -> Result<Client, FetchError> {
         Client::builder()
             .dns_resolver(target.pinned())
             .no_proxy()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(kept)
             .user_agent(USER_AGENT)
             .build()
             .map_err(FetchError::unreachable)

@@ -3,6 +3,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::Notify;
+
 use super::FetchError;
 
 /// Fetches at once, in this process.
@@ -12,7 +14,10 @@ const MAX_PER_HOST: usize = 4;
 
 /// Counts the fetches under way by host.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<String, usize>>);
+pub(super) struct Places {
+    by_host: Mutex<HashMap<String, usize>>,
+    freed: Notify,
+}
 
 /// A fetch's place; free again when dropped.
 #[derive(Debug)]
@@ -22,6 +27,18 @@ pub(super) struct Place {
 }
 
 impl Places {
+    /// Waits for a place. Only for who has a deadline, and a bound on how many wait.
+    pub(super) async fn wait(self: &Arc<Self>, host: &str) -> Place {
+        loop {
+            // Made before looking: it hears of a place that becomes free in between.
+            let freed = self.freed.notified();
+            if let Ok(place) = self.take(host) {
+                return place;
+            }
+            freed.await;
+        }
+    }
+
     /// Takes a place, or says that there is none right now: whoever waits in a queue ties up more than a retry does.
     pub(super) fn take(self: &Arc<Self>, host: &str) -> Result<Place, FetchError> {
         let mut taken = self.taken();
@@ -37,7 +54,7 @@ impl Places {
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,6 +67,8 @@ impl Drop for Place {
                 taken.remove(&self.host);
             }
         }
+        drop(taken);
+        self.places.freed.notify_waiters();
     }
 }
 
@@ -73,6 +92,23 @@ mod tests {
         held.push(places.take("a").unwrap());
         assert_eq!(places.take("another").unwrap_err(), FetchError::Busy);
         held.clear();
+        assert!(places.taken().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_the_next_place() {
+        let places = Arc::<Places>::default();
+        let mut held: Vec<_> = (0..MAX_PER_HOST)
+            .map(|_| places.take("a").unwrap())
+            .collect();
+        let waiting = tokio::spawn({
+            let places = Arc::clone(&places);
+            async move { drop(places.wait("a").await) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        held.clear();
+        waiting.await.unwrap();
         assert!(places.taken().is_empty());
     }
 }

@@ -11,6 +11,53 @@ use super::{
 /// Where a name with more addresses than this leads is nobody's business here.
 const MAX_ADDRESSES: usize = 64;
 
+impl Reach {
+    fn covers(self, address: IpAddr) -> bool {
+        is_global(address) || (self == Reach::Development && is_loopback(address))
+    }
+}
+
+/// Judges what a URL says itself, before its name is looked up: its scheme, that it names no user, and its host when
+/// that is an address.
+///
+/// # Errors
+/// Why it may not be fetched.
+pub fn admit(url: &Url, reach: Reach) -> Result<Host<&str>, FetchError> {
+    let development = reach == Reach::Development;
+    if url.scheme() != "https" && !(development && url.scheme() == "http") {
+        return Err(FetchError::Scheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(FetchError::Credentials);
+    }
+    let host = url.host().ok_or(FetchError::Scheme)?;
+    let address: IpAddr = match host {
+        Host::Domain(_) => return Ok(host),
+        Host::Ipv4(address) => address.into(),
+        Host::Ipv6(address) => address.into(),
+    };
+    if reach.covers(address) {
+        Ok(host)
+    } else {
+        Err(FetchError::NotPublic)
+    }
+}
+
+/// Where a redirect of a website may lead: by https to the host it comes from, or to a public address written out.
+/// Another name is another site, which nobody asked for.
+pub fn next_hop(from: &Url, location: &str, reach: Reach) -> Option<Url> {
+    let mut to = from.join(location).ok()?;
+    to.set_fragment(None);
+    let host = admit(&to, reach).ok()?;
+    let is_public_address = match host {
+        Host::Domain(_) => false,
+        Host::Ipv4(address) => is_global(address.into()),
+        Host::Ipv6(address) => is_global(address.into()),
+    };
+    let downgrades = from.scheme() == "https" && to.scheme() != "https";
+    (!downgrades && (to.host_str() == from.host_str() || is_public_address)).then_some(to)
+}
+
 /// A URL that may be fetched, with the addresses that were judged.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -25,14 +72,7 @@ impl Target {
         reach: Reach,
         resolver: &dyn Resolver,
     ) -> Result<Self, FetchError> {
-        let development = reach == Reach::Development;
-        if url.scheme() != "https" && !(development && url.scheme() == "http") {
-            return Err(FetchError::Scheme);
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(FetchError::Credentials);
-        }
-        let addresses = match url.host().ok_or(FetchError::Scheme)? {
+        let addresses = match admit(url, reach)? {
             Host::Ipv4(address) => vec![address.into()],
             Host::Ipv6(address) => vec![address.into()],
             Host::Domain(name) => resolver
@@ -44,9 +84,7 @@ impl Target {
             let count = addresses.len();
             return Err(FetchError::Unresolved(format!("it has {count} addresses")));
         }
-        let may_be_reached =
-            |address: &IpAddr| is_global(*address) || (development && is_loopback(*address));
-        if !addresses.iter().all(may_be_reached) {
+        if !addresses.iter().all(|address| reach.covers(*address)) {
             return Err(FetchError::NotPublic);
         }
         let port = url.port_or_known_default().ok_or(FetchError::Scheme)?;

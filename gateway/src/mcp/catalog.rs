@@ -8,11 +8,12 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use serde_json::Value;
 
 use super::{
-    arguments::Arguments, call, caller::Caller, failure::Failure, identity, interface,
-    passed::PassedInterfaces,
+    apps, arguments::Arguments, call, caller::Caller, discovery, failure::Failure, identity,
+    interface, passed::PassedInterfaces, skills,
 };
 use crate::{
-    connection::ConnectionEnd,
+    connection::{AccessLevel, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     scope::{Scope, Scopes},
 };
@@ -27,6 +28,8 @@ pub(super) struct Tools {
     pub(super) ended: Arc<dyn ConnectionEnd>,
     /// This server's own origin: where the user's default account is the management identity.
     pub(super) own_origin: String,
+    /// Apps, dashboards and skills.
+    pub(super) discovery: Discovery,
     /// Whether loopback and plain-http domains may be named.
     pub(super) dev: bool,
 }
@@ -69,6 +72,10 @@ pub(super) type Run =
 pub(super) enum Group {
     /// Reading interfaces, calling canisters, being the user.
     Core,
+    /// Finding apps and canisters.
+    Discovery,
+    /// Texts that teach how to do something.
+    Skills,
 }
 
 /// One tool.
@@ -94,7 +101,14 @@ pub(super) struct Catalog {
 impl Catalog {
     /// The tools in the order they are listed; the first is cheap and changes nothing.
     pub(super) fn new(tools: Tools) -> Self {
-        let families = [interface::entries(), call::entries(), identity::entries()];
+        let families = [
+            interface::entries(),
+            call::entries(),
+            identity::entries(),
+            apps::entries(),
+            discovery::entries(),
+            skills::entries(),
+        ];
         Self {
             entries: families.into_iter().flatten().collect(),
             tools: Arc::new(tools),
@@ -107,6 +121,13 @@ impl Catalog {
             .iter()
             .map(|entry| entry.tool.clone())
             .collect()
+    }
+
+    /// What a call of a tool needs. None when there is no such tool.
+    pub(super) fn needs(&self, name: &str, arguments: Option<JsonObject>) -> Option<Scopes> {
+        let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
+        let scope = (entry.scope)(&Arguments::new(arguments));
+        Some(Scopes::from_iter([scope]))
     }
 
     /// Runs a tool for whoever the token speaks for. None when there is no such tool.
@@ -122,6 +143,9 @@ impl Catalog {
         let authorized = &caller.authorized;
         let outcome = if authorized.scopes.covers(needed) {
             (entry.run)(&self.tools, caller, arguments).await
+        } else if authorized.access_level == AccessLevel::Queries {
+            // No scope helps before the user allows more at Internet Identity.
+            Err(Failure::read_only())
         } else {
             Err(Failure::scope(authorized.scopes, needed))
         };

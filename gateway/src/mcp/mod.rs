@@ -1,19 +1,23 @@
 //! The MCP server: the tools that agents see, behind rmcp's streamable HTTP service, without sessions.
 
 mod account;
+mod apps;
 mod arguments;
 mod call;
 mod caller;
 mod catalog;
+mod cursor;
+mod discovery;
 mod failure;
 mod identity;
 mod interface;
 mod listing;
 #[expect(dead_code, reason = "the management tools come next")]
 mod management_identity;
-mod origin;
 mod passed;
 mod server;
+mod skills;
+mod step_up;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -34,13 +38,16 @@ use self::{
     listing::{Asked, Listing},
     passed::PassedInterfaces,
     server::Server,
+    step_up::StepUp,
 };
 use crate::{
     body::{Request, Response},
     config::Config,
     connection::{Authorized, ConnectionEnd},
+    discovery::Discovery,
     ic::{Ic, IcError, interfaces::Interfaces},
-    instance::InstanceName,
+    instance::{InstanceName, PublicUrl},
+    origin,
 };
 
 /// Why the MCP server cannot be made.
@@ -57,6 +64,7 @@ pub enum McpError {
 pub struct Mcp {
     service: StreamableHttpService<Server, NeverSessionManager>,
     listing: Listing,
+    step_up: StepUp,
 }
 
 impl Mcp {
@@ -70,12 +78,13 @@ impl Mcp {
         ended: Arc<dyn ConnectionEnd>,
     ) -> Result<Mcp, McpError> {
         let ic = Ic::new(&config.ic_url, config.root_key.as_deref())?;
-        let own_origin = config.public_url.as_str().to_owned();
+        let discovery = Discovery::new(&config.services, config.dev);
         Ok(Self::over(
             Arc::new(ic),
             signer,
             ended,
-            own_origin,
+            &config.public_url,
+            discovery,
             config.dev,
         ))
     }
@@ -84,18 +93,21 @@ impl Mcp {
         ic: Arc<Ic>,
         signer: SignerClient,
         ended: Arc<dyn ConnectionEnd>,
-        own_origin: String,
+        public_url: &PublicUrl,
+        discovery: Discovery,
         dev: bool,
     ) -> Mcp {
-        let server = Server::new(Catalog::new(Tools {
+        let catalog = Catalog::new(Tools {
             interfaces: Interfaces::new(Arc::<Ic>::clone(&ic)),
             passed: PassedInterfaces::new(),
             ic,
             signer,
             ended,
-            own_origin,
+            own_origin: public_url.as_str().to_owned(),
+            discovery,
             dev,
-        }));
+        });
+        let server = Server::new(catalog.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -105,6 +117,7 @@ impl Mcp {
             .disable_allowed_origins();
         Mcp {
             listing: Listing::new(),
+            step_up: StepUp::new(catalog, public_url.clone()),
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -138,6 +151,9 @@ impl Mcp {
             && let Some(answer) = self.listing.answer(asked).await
         {
             return answer;
+        }
+        if let Err(challenge) = self.step_up.check(&authorized, &request) {
+            return *challenge;
         }
         request.extensions_mut().insert(authorized);
         let was_json = transport::is_json(request.headers());

@@ -29,7 +29,7 @@ use crate::{
     body::{self, Response},
     connection::{AccessLevel, Authorized, ConnectionEnd, ConnectionId},
     ic::Ic,
-    instance::InstanceName,
+    instance::{InstanceName, PublicUrl},
     oauth::{Credential, Prefix},
     scope::{Scope, Scopes},
 };
@@ -138,7 +138,8 @@ async fn bench_with(ic: SocketAddr) -> Bench {
             Arc::new(ic),
             signer,
             Arc::<Ended>::clone(&ended),
-            "http://127.0.0.1:8000".to_owned(),
+            &PublicUrl::parse("http://127.0.0.1:8000").unwrap(),
+            crate::discovery::Discovery::new(&crate::config::Services::default(), false),
             false,
         ),
         ended,
@@ -198,12 +199,7 @@ impl Bench {
     }
 
     async fn tool_as(&self, authorized: Authorized, name: &str, arguments: Value) -> Value {
-        let (status, answer) = self
-            .send(
-                authorized,
-                json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } }),
-            )
-            .await;
+        let (status, answer) = self.send(authorized, called(name, &arguments)).await;
         assert_eq!(status, 200, "{answer}");
         answer["result"].clone()
     }
@@ -352,7 +348,14 @@ async fn every_tool_is_described_honestly() {
             "get_candid",
             "call_canister",
             "get_principal",
-            "list_accounts"
+            "list_accounts",
+            "open_app",
+            "resolve_app",
+            "discover_canisters",
+            "find_canister",
+            "lookup_canister",
+            "list_ic_skills",
+            "get_ic_skill",
         ]
     );
     for tool in tools {
@@ -487,9 +490,9 @@ async fn scope_and_access_level_bound_what_is_called() {
     let update = json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "m" });
     let reader = authorized(&[Scope::Read], AccessLevel::All);
     let refused = bench
-        .tool_as(reader.clone(), "call_canister", update.clone())
+        .send(reader.clone(), called("call_canister", &update))
         .await;
-    let sentence = failed(&refused, "INSUFFICIENT_SCOPE");
+    let sentence = beyond_scope(&refused);
     assert!(
         sentence.contains("\"ic:read\"") && sentence.contains("\"ic:write\""),
         "{sentence}"
@@ -509,12 +512,26 @@ async fn scope_and_access_level_bound_what_is_called() {
         &bench.tool_as(asker, "call_canister", query).await,
         "IC_UNREACHABLE",
     );
+    // Signing in again would give no more: the user allowed questions only.
+    let asker = authorized(&[Scope::Read], AccessLevel::Queries);
+    let update = json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "m" });
     failed(
-        &bench
-            .tool_as(authorized(&[], AccessLevel::All), "get_candid", json!({}))
-            .await,
-        "INSUFFICIENT_SCOPE",
+        &bench.tool_as(asker, "call_canister", update).await,
+        "READ_ONLY",
     );
+    let nothing = authorized(&[], AccessLevel::All);
+    beyond_scope(&bench.send(nothing, called("get_candid", &json!({}))).await);
+}
+
+fn called(name: &str, arguments: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } })
+}
+
+fn beyond_scope((status, answer): &(u16, Value)) -> String {
+    assert_eq!(*status, 403, "{answer}");
+    assert_eq!(answer["id"], 1, "{answer}");
+    assert_eq!(answer["error"]["data"]["icgate/code"], "INSUFFICIENT_SCOPE");
+    answer["error"]["message"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// JSON-RPC 2.0 error codes.
 const PARSE_ERROR: i32 = -32700;
-const INVALID_REQUEST: i32 = -32600;
+pub(super) const INVALID_REQUEST: i32 = -32600;
 const INTERNAL_ERROR: i32 = -32603;
 
 pub(super) type Served = http::Response<BoxBody<Bytes, std::convert::Infallible>>;
@@ -131,10 +131,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 /// A JSON-RPC error of a request whose id is not known.
 pub(super) fn error(status: StatusCode, code: i32, message: &str) -> Response {
     let body = json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message } });
-    let mut response = http::Response::new(body::full(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
+    body::json(status, &body)
 }
 
 #[cfg(test)]

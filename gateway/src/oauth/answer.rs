@@ -7,6 +7,7 @@ use crate::{
     body::{self, BodyError, Response},
     pages,
     store::StoreError,
+    throttle::TooMany,
 };
 
 /// An error code of RFC 6749, 6750, 7591, 8628 or 8707.
@@ -14,6 +15,7 @@ use crate::{
 pub(crate) enum Code {
     InvalidRequest,
     InvalidClient,
+    InvalidToken,
     InvalidGrant,
     UnauthorizedClient,
     UnsupportedGrantType,
@@ -35,6 +37,7 @@ impl Code {
         match self {
             Code::InvalidRequest => "invalid_request",
             Code::InvalidClient => "invalid_client",
+            Code::InvalidToken => "invalid_token",
             Code::InvalidGrant => "invalid_grant",
             Code::UnauthorizedClient => "unauthorized_client",
             Code::UnsupportedGrantType => "unsupported_grant_type",
@@ -54,7 +57,7 @@ impl Code {
 
     const fn status(self) -> StatusCode {
         match self {
-            Code::InvalidClient => StatusCode::UNAUTHORIZED,
+            Code::InvalidClient | Code::InvalidToken => StatusCode::UNAUTHORIZED,
             Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -68,6 +71,8 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: Code,
     pub(crate) description: &'static str,
+    /// When to try again, in seconds.
+    retry_after: Option<u64>,
 }
 
 impl Refusal {
@@ -76,6 +81,10 @@ impl Refusal {
             status: code.status(),
             code,
             description,
+            retry_after: match code {
+                Code::TemporarilyUnavailable => Some(5),
+                _ => None,
+            },
         }
     }
 
@@ -90,15 +99,25 @@ impl Refusal {
             self.status,
             &json!({"error": self.code.as_str(), "error_description": self.description}),
         );
-        let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
+            let challenge = match self.code {
+                Code::InvalidToken => "Bearer error=\"invalid_token\"",
+                _ => "Basic realm=\"icgate\"",
+            };
+            response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"icgate\""),
+                HeaderValue::from_static(challenge),
             );
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        self.say_when(response)
+    }
+
+    /// `Retry-After` (RFC 9110 section 10.2.3).
+    fn say_when(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -106,9 +125,23 @@ impl Refusal {
     /// A page for a browser, JSON for everything else.
     pub(crate) fn into_negotiated(self, request_headers: &HeaderMap) -> Response {
         if wants_html(request_headers) {
-            pages::error(self.status, self.description)
+            self.say_when(pages::error(self.status, self.description))
         } else {
             self.into_json()
+        }
+    }
+}
+
+/// RFC 6585 section 4, with the code OAuth has for a server that takes no more right now.
+impl From<TooMany> for Refusal {
+    fn from(too_many: TooMany) -> Self {
+        Self {
+            retry_after: Some(too_many.seconds()),
+            ..Self::new(
+                Code::TemporarilyUnavailable,
+                "Too many requests have come from your network address or your app. Wait a minute and try again.",
+            )
+            .with_status(StatusCode::TOO_MANY_REQUESTS)
         }
     }
 }
@@ -151,26 +184,10 @@ pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
 
 /// JSON that no cache may keep (RFC 6749 section 5.1).
 pub(crate) fn no_store_json(status: StatusCode, value: &serde_json::Value) -> Response {
-    let mut response = json_document(value);
-    *response.status_mut() = status;
+    let mut response = body::json(status, value);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// A JSON document.
-pub(crate) fn json_document(value: &serde_json::Value) -> Response {
-    let mut response = Response::new(body::full(value.to_string()));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
     response
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use icgate_proto::{Reason, SignerError, v1};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
@@ -78,20 +79,18 @@ impl Server {
     /// Tells the signer what is due; says whether there was anything.
     async fn do_chores(&self) -> Result<bool, StoreError> {
         let due = self.store.due_chores(Moment::now(), CHORES_AT_ONCE).await?;
+        // At the same time, so that at the signer they share the wait for the disk.
+        let told = join_all(due.iter().map(|due| self.tell(&due.chore))).await;
         let mut done = Vec::new();
         let mut failed = Vec::new();
-        for chore in due {
-            match self.tell(&chore.chore).await {
+        for (chore, told) in due.into_iter().zip(told) {
+            match told {
                 Ok(()) => done.push(chore),
                 // There is nothing left to end.
                 Err(error) if is_gone(error.reason) => done.push(chore),
                 Err(error) => {
                     tracing::warn!(reason = %error.reason, "the signer could not be told; it will be again");
                     failed.push(chore);
-                    // The others would fail the same way.
-                    if error.reason.is_retryable() {
-                        break;
-                    }
                 }
             }
         }

@@ -22,6 +22,7 @@ use crate::{
     pages,
     scope::{Scope, Scopes},
     store::records::Client,
+    throttle::{Class, Source},
 };
 
 /// How long a browser is known by its cookie: a page may lie open, and an approval holds, for as long.
@@ -35,14 +36,17 @@ impl Server {
         instance: &Instance,
         headers: &HeaderMap,
         query: &str,
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         let endpoint = instance.endpoint("oauth/authorize");
         if let Some(canonical) = elsewhere_on_loopback(instance, headers, &endpoint, query) {
             return see_other(&canonical);
         }
-        match self.checked(instance, query).await {
+        match self.checked(instance, query, source).await {
             Ok(request) => match self.approved(instance, headers, query, &request).await? {
-                Some(scopes) => connect::begin(self, instance, request.into(), scopes).await,
+                Some(scopes) => {
+                    connect::begin(self, instance, request.into(), scopes, source).await
+                }
                 None => Ok(self.page(instance, headers, query, &request, None)),
             },
             Err(Rejected::Here(refusal)) => Err(refusal),
@@ -58,6 +62,7 @@ impl Server {
         instance: &Instance,
         headers: &HeaderMap,
         body: &[u8],
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         if is_foreign(headers, instance) {
             return Err(foreign());
@@ -72,7 +77,7 @@ impl Server {
             .get("query")
             .ok_or_else(|| bad("The form is incomplete."))?;
         check_csrf(instance, headers, query, form.get("csrf"))?;
-        let request = match self.checked(instance, query).await {
+        let request = match self.checked(instance, query, source).await {
             Ok(request) => request,
             Err(Rejected::Here(refusal)) => return Err(refusal),
             Err(Rejected::There(to, refusal)) => {
@@ -89,7 +94,7 @@ impl Server {
             return Ok(self.page(instance, headers, query, &request, problem));
         }
         self.approve(instance, headers, &request, ticked).await?;
-        connect::begin(self, instance, request.into(), ticked).await
+        connect::begin(self, instance, request.into(), ticked, source).await
     }
 
     fn page(
@@ -132,18 +137,30 @@ impl Server {
         &self,
         instance: &Instance,
         query: &str,
+        source: Option<Source>,
     ) -> Result<AuthorizationRequest, Rejected> {
         let client_id = authorization::client_id(query)?;
-        let client = self.known_client(&client_id).await?;
+        let client = self.known_client(&client_id, source).await?;
         authorization::check(query, client, &self.allowed, instance)
     }
 
     /// A client that registered or describes itself.
-    pub(super) async fn known_client(&self, client_id: &str) -> Result<Option<Client>, Refusal> {
+    pub(super) async fn known_client(
+        &self,
+        client_id: &str,
+        source: Option<Source>,
+    ) -> Result<Option<Client>, Refusal> {
         match self.store.client(client_id).await? {
             Some(registered) => Ok(Some(registered)),
             None => match self.documents.address(client_id) {
-                Some(address) => Ok(Some(self.documents.client(&address, &self.allowed).await?)),
+                Some(address) => {
+                    if !self.documents.remembers(&address) {
+                        self.throttle
+                            .admit(Class::Document, source)
+                            .map_err(Refusal::from)?;
+                    }
+                    Ok(Some(self.documents.client(&address, &self.allowed).await?))
+                }
                 None => Ok(None),
             },
         }

@@ -29,6 +29,8 @@ pub(crate) enum Prefix {
     Refresh,
     Session,
     ApiKey,
+    /// Registration access token (RFC 7592); opens nothing at the signer.
+    Registration,
 }
 
 impl Prefix {
@@ -42,6 +44,7 @@ impl Prefix {
             Prefix::Refresh => "icg_rt_",
             Prefix::Session => "icg_bs_",
             Prefix::ApiKey => "icg_key_",
+            Prefix::Registration => "icg_ra_",
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::{
         Digest, Moment, StoreError,
         records::{CredentialKind, Family},
     },
+    throttle::{Class, Source},
 };
 
 /// Verified tokens that are remembered.
@@ -98,7 +99,7 @@ impl Gate {
 }
 
 /// Why a request is not let through.
-enum Denied {
+pub(super) enum Denied {
     /// It carries no token.
     Missing,
     /// Its token opens nothing, or nothing any more.
@@ -121,14 +122,22 @@ impl Server {
         &self,
         instance: &Instance,
         headers: &HeaderMap,
+        source: Option<Source>,
     ) -> Result<Authorized, Response> {
-        self.verify(instance, headers)
-            .await
-            .map_err(|denied| match denied {
-                Denied::Missing => challenge(instance, headers, Presented::Nothing),
-                Denied::Invalid => challenge(instance, headers, Presented::BadToken),
-                Denied::Failed(refusal) => refusal.into_json(),
-            })
+        let denied = match self.verify(instance, headers).await {
+            Ok(authorized) => return Ok(authorized),
+            Err(denied) => denied,
+        };
+        let presented = match denied {
+            Denied::Missing => Presented::Nothing,
+            Denied::Invalid => Presented::BadToken,
+            Denied::Failed(refusal) => return Err(refusal.into_json()),
+        };
+        // Only now: whoever has a good token is not held up by a neighbour who guesses.
+        Err(match self.throttle.admit(Class::Bearer, source) {
+            Ok(()) => challenge(instance, headers, presented),
+            Err(too_many) => Refusal::from(too_many).into_negotiated(headers),
+        })
     }
 
     async fn verify(&self, instance: &Instance, headers: &HeaderMap) -> Result<Authorized, Denied> {
@@ -168,8 +177,8 @@ impl Server {
                 transaction
                     .apply(&first_use(&family.credential), now)
                     .await?;
-                self.commit(transaction).await?;
             }
+            self.commit(transaction).await?;
         }
         let connection = family.connection;
         let verified = Arc::new(Verified {
@@ -190,7 +199,7 @@ impl Server {
     }
 }
 
-fn live_access(family: Option<Family>, now: Moment) -> Result<Family, Denied> {
+pub(super) fn live_access(family: Option<Family>, now: Moment) -> Result<Family, Denied> {
     family
         .filter(|family| {
             matches!(
@@ -209,7 +218,7 @@ impl From<StoreError> for Denied {
 }
 
 /// The token of the only place it may stand in, the Authorization header.
-fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Denied::Missing)?;
     if values.next().is_some() {
@@ -229,7 +238,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
 
 /// The challenge of RFC 6750 section 3 with the members of RFC 9728 section 5.1, and a body for whoever reads it.
 fn challenge(instance: &Instance, headers: &HeaderMap, presented: Presented) -> Response {
-    let metadata = metadata::resource_address(instance, headers);
+    let metadata = metadata::resource_address(&instance.public_url, instance.name, headers);
     let scopes: Scopes = Scope::ALL.into_iter().collect();
     let (error, description) = match presented {
         Presented::Nothing => (

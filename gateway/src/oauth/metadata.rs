@@ -4,11 +4,15 @@ use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::device;
-use crate::{instance::Instance, scope::Scope};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    scope::Scope,
+};
 
-/// RFC 8414 authorization server metadata.
-pub(crate) fn server(instance: &Instance, device_grant: bool) -> Value {
-    let mut metadata = json!({
+/// RFC 8414 authorization server metadata. `introspection` says whether anybody may introspect, `device_grant` whether
+/// devices are served.
+pub(crate) fn server(instance: &Instance, introspection: bool, device_grant: bool) -> Value {
+    let mut document = json!({
         "issuer": instance.issuer(),
         "authorization_endpoint": instance.endpoint("oauth/authorize"),
         "token_endpoint": instance.endpoint("oauth/token"),
@@ -26,18 +30,22 @@ pub(crate) fn server(instance: &Instance, device_grant: bool) -> Value {
         "service_documentation": instance.public_url.as_str(),
     });
     if device_grant {
-        metadata["device_authorization_endpoint"] =
+        document["device_authorization_endpoint"] =
             instance.endpoint("oauth/device_authorization").into();
-        metadata["grant_types_supported"] =
+        document["grant_types_supported"] =
             json!(["authorization_code", "refresh_token", device::GRANT_TYPE]);
     }
-    metadata
+    if introspection {
+        document["introspection_endpoint"] = instance.endpoint("oauth/introspect").into();
+        document["introspection_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
+    }
+    document
 }
 
 /// RFC 9728 protected resource metadata, as seen through the host that was asked.
 pub(crate) fn resource(instance: &Instance, headers: &HeaderMap) -> Value {
     json!({
-        "resource": format!("{}{}", asked_origin(instance, headers), instance.name.mcp_path()),
+        "resource": format!("{}{}", asked_origin(&instance.public_url, headers), instance.name.mcp_path()),
         "authorization_servers": [instance.issuer()],
         "scopes_supported": scopes(),
         "bearer_methods_supported": ["header"],
@@ -47,11 +55,15 @@ pub(crate) fn resource(instance: &Instance, headers: &HeaderMap) -> Value {
 }
 
 /// Where the resource metadata of an MCP endpoint lies, for a challenge.
-pub(crate) fn resource_address(instance: &Instance, headers: &HeaderMap) -> String {
+pub(crate) fn resource_address(
+    public_url: &PublicUrl,
+    name: InstanceName,
+    headers: &HeaderMap,
+) -> String {
     format!(
         "{}/.well-known/oauth-protected-resource{}",
-        asked_origin(instance, headers),
-        instance.name.mcp_path()
+        asked_origin(public_url, headers),
+        name.mcp_path()
     )
 }
 
@@ -59,7 +71,7 @@ pub(crate) fn resource_address(instance: &Instance, headers: &HeaderMap) -> Stri
 /// trailing slash, as the bare origin or, on loopback, under the other loopback name.
 pub(crate) fn is_our_resource(instance: &Instance, resource: &str) -> bool {
     let resource = resource.strip_suffix('/').unwrap_or(resource);
-    origins(instance).iter().any(|origin| {
+    origins(&instance.public_url).iter().any(|origin| {
         resource
             .strip_prefix(origin.as_str())
             .is_some_and(|path| path.is_empty() || path == instance.name.mcp_path())
@@ -71,23 +83,23 @@ fn scopes() -> Vec<&'static str> {
 }
 
 /// On loopback a client believes only metadata that names the host it asked; elsewhere the origin is canonical.
-fn asked_origin(instance: &Instance, headers: &HeaderMap) -> String {
+fn asked_origin(public_url: &PublicUrl, headers: &HeaderMap) -> String {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    origins(instance)
+    origins(public_url)
         .into_iter()
         .find(|origin| origin.split_once("://").is_some_and(|(_, at)| at == host))
-        .unwrap_or_else(|| instance.public_url.as_str().to_owned())
+        .unwrap_or_else(|| public_url.as_str().to_owned())
 }
 
 /// The canonical origin, then on loopback the same under the other names of loopback.
-fn origins(instance: &Instance) -> Vec<String> {
-    let canonical = instance.public_url.as_str();
+fn origins(public_url: &PublicUrl) -> Vec<String> {
+    let canonical = public_url.as_str();
     let mut origins = vec![canonical.to_owned()];
-    if instance.public_url.is_loopback() {
-        let host = instance.public_url.host();
+    if public_url.is_loopback() {
+        let host = public_url.host();
         origins.extend(
             ["127.0.0.1", "localhost"]
                 .into_iter()
@@ -110,22 +122,30 @@ mod tests {
     #[test]
     fn issuer_and_resource_have_no_trailing_slash_and_no_null() {
         let [beta, prod] = instances("https://gate.example");
-        assert_eq!(server(&beta, true)["issuer"], "https://gate.example");
-        assert_eq!(server(&prod, false)["issuer"], "https://gate.example/prod");
+        assert_eq!(server(&beta, true, true)["issuer"], "https://gate.example");
+        assert_eq!(
+            server(&prod, true, true)["issuer"],
+            "https://gate.example/prod"
+        );
         let resource = resource(&prod, &HeaderMap::new());
         assert_eq!(resource["resource"], "https://gate.example/mcp-prod");
         assert_eq!(
             resource["authorization_servers"][0],
             "https://gate.example/prod"
         );
-        assert!(!server(&beta, true).to_string().contains("null"));
+        assert!(!server(&beta, true, true).to_string().contains("null"));
+        assert!(
+            server(&beta, false, true)
+                .get("introspection_endpoint")
+                .is_none()
+        );
         // Clients describe themselves with a document only when they see both.
         assert_eq!(
-            server(&beta, true)["client_id_metadata_document_supported"],
+            server(&beta, true, true)["client_id_metadata_document_supported"],
             true
         );
         assert_eq!(
-            server(&beta, true)["token_endpoint_auth_methods_supported"],
+            server(&beta, true, true)["token_endpoint_auth_methods_supported"],
             json!(["none"])
         );
     }
@@ -133,7 +153,7 @@ mod tests {
     #[test]
     fn the_device_grant_is_named_where_it_is_on() {
         let [beta, prod] = instances("https://gate.example");
-        let on = server(&beta, true);
+        let on = server(&beta, true, true);
         assert_eq!(
             on["device_authorization_endpoint"],
             "https://gate.example/oauth/device_authorization"
@@ -142,7 +162,7 @@ mod tests {
             let grants = metadata["grant_types_supported"].as_array().unwrap();
             grants.contains(&device::GRANT_TYPE.into())
         };
-        let off = server(&prod, false);
+        let off = server(&prod, true, false);
         assert!(named(&on) && !named(&off));
         assert!(off.get("device_authorization_endpoint").is_none());
     }

@@ -16,6 +16,8 @@ mod document;
 mod form;
 mod gate;
 mod import;
+mod introspection;
+mod management;
 mod metadata;
 mod pkce;
 mod redirect;
@@ -32,27 +34,29 @@ pub(crate) mod tests;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use icgate_proto::SignerClient;
 
-pub use self::import::ImportError;
 pub(crate) use self::{
-    answer::{Code, Refusal, json_document, no_store_json, see_other},
+    answer::{Code, Refusal, no_store_json, see_other},
     authorization::{AuthorizationRequest, ReturnAddress},
     cookie::Cookie,
     credential::{Credential, Prefix, random, random_name},
     form::Form,
+    metadata::resource_address,
     server::{Server, has_content_type, is_foreign},
     session::{API_KEY, BROWSER, KEY_DAYS, NewSession, connections_page},
     token::signer_failed,
 };
-use self::{background::Background, routes::Route};
+use self::{background::Background, introspection::Introspectors, routes::Route};
+pub use self::{import::ImportError, introspection::IntrospectorsError};
 use crate::{
     body::{Request, Response},
     config::Config,
     connection::{Authorized, ConnectionEnd, ConnectionId},
     instance::InstanceName,
-    store::{Limits, Moment, Store, StoreError},
+    store::{Moment, Store, StoreError},
+    throttle::Class,
 };
 
 /// Why the authorization server cannot start.
@@ -65,6 +69,9 @@ pub enum OauthError {
     /// The file of registrations is not usable: a mistake in the configuration.
     #[error(transparent)]
     Clients(#[from] ImportError),
+    /// The file of services that may introspect is not usable: a mistake in the configuration.
+    #[error(transparent)]
+    Introspectors(#[from] IntrospectorsError),
 }
 
 /// The authorization server and the bearer gate. Cheap to clone; its background work ends with the last clone.
@@ -81,8 +88,12 @@ impl Oauth {
     /// # Errors
     /// See [`OauthError`].
     pub async fn open(config: &Config, signer: SignerClient) -> Result<Self, OauthError> {
-        let store = Store::open(&config.state_dir, Limits::default()).await?;
-        let server = Arc::new(Server::new(config, store, signer));
+        let store = Store::open(&config.state_dir, config.limits.records).await?;
+        let introspectors = match &config.introspection_clients_file {
+            Some(path) => Some(Introspectors::read(path)?),
+            None => None,
+        };
+        let server = Arc::new(Server::new(config, store, signer, introspectors));
         let clients = match &config.clients_file {
             Some(path) => import::read(path, &server.allowed, Moment::now())?,
             None => Vec::new(),
@@ -100,22 +111,39 @@ impl Oauth {
     /// Answers a request to one of the authorization server's addresses or pages; none for any other.
     pub async fn handle(&self, request: Request) -> Option<Response> {
         let route = Route::find(request.uri().path())?;
+        if matches!(route, Route::Introspect(_)) && self.server.introspectors.is_none() {
+            return None;
+        }
         Some(Arc::clone(&self.server).answer(route, request).await)
     }
 
-    /// The bearer gate: who a request's token speaks for.
+    /// Counts a request that is not the authorization server's own.
     ///
     /// # Errors
-    /// The finished answer: 401 with the challenge that leads clients to the metadata, or 5xx when the store
-    /// failed.
+    /// The finished answer, 429.
+    pub fn admit(&self, class: Class, request: &Extensions) -> Result<(), Box<Response>> {
+        let throttle = &self.server.throttle;
+        throttle
+            .admit(class, throttle.source(request.get()))
+            .map_err(|too_many| Box::new(Refusal::from(too_many).into_json()))
+    }
+
+    /// The bearer gate: who a request's token speaks for. Requests without a good token are counted by where they
+    /// come from, as the edge noted it in the request's extensions.
+    ///
+    /// # Errors
+    /// The finished answer: 401 with the challenge that leads clients to the metadata, 429 for somebody who had it
+    /// often, or 5xx when the store failed.
     pub async fn authenticate(
         &self,
         instance: InstanceName,
         headers: &HeaderMap,
+        extensions: &Extensions,
     ) -> Result<Authorized, Response> {
         let server = &self.server;
+        let source = server.throttle.source(extensions.get());
         server
-            .authenticate(server.instance(instance), headers)
+            .authenticate(server.instance(instance), headers, source)
             .await
     }
 }

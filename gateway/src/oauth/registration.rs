@@ -5,16 +5,19 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::{Code, Refusal},
-    credential::random_name,
+    credential::{Credential, random_name},
     device,
     redirect::AllowList,
 };
 use crate::{
     candid::foreign::is_plain,
+    instance::Instance,
     store::{Moment, records::Client},
 };
 
-/// Longest registration that is read, in bytes: sixteen redirect URIs and some room.
+/// What the id of a registered client begins with; 128 random bits follow.
+pub(crate) const ID_PREFIX: &str = "icg_client_";
+/// Longest registration that is read, in bytes. Less of it is kept: clients also send keys, logos and statements.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 const MAX_REDIRECTS: usize = 16;
 /// Longest client name that is kept, in characters.
@@ -33,16 +36,31 @@ struct Metadata {
     response_types: Option<Vec<String>>,
 }
 
-/// Decides about a registration.
-pub(crate) fn register(body: &[u8], allowed: &AllowList, now: Moment) -> Result<Client, Refusal> {
-    // An object first: the derived reader would also take an array of the values.
-    let members = serde_json::from_slice(body).map_err(|_| not_metadata())?;
-    client(
-        format!("icg_client_{}", random_name()),
-        members,
-        allowed,
-        now,
-    )
+/// Decides about a registration of which at most `kept` bytes are kept.
+pub(crate) fn register(
+    body: &[u8],
+    allowed: &AllowList,
+    kept: usize,
+    now: Moment,
+) -> Result<Client, Refusal> {
+    let id = format!("{ID_PREFIX}{}", random_name());
+    bounded(client(id, members(body)?, allowed, now)?, kept)
+}
+
+/// The members of a registration. An object first: the derived reader would also take an array of the values.
+pub(super) fn members(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    serde_json::from_slice(body).map_err(|_| not_metadata())
+}
+
+/// What anybody may have kept is bounded.
+pub(super) fn bounded(client: Client, kept: usize) -> Result<Client, Refusal> {
+    let uris: usize = client.redirect_uris.iter().map(String::len).sum();
+    if uris + client.name.as_ref().map_or(0, String::len) > kept {
+        return Err(bad_redirect(
+            "The redirect URIs together are longer than this server keeps; register fewer or shorter ones.",
+        ));
+    }
+    Ok(client)
 }
 
 /// The client that these members describe, when the rules allow it.
@@ -85,8 +103,11 @@ pub(super) fn client(
     })
 }
 
-/// The client as it can be where the device grant is not offered.
-pub(crate) fn without_device(client: Client) -> Result<Client, Refusal> {
+/// The client with the grants that this server offers.
+pub(crate) fn as_offered(client: Client, device_grant: bool) -> Result<Client, Refusal> {
+    if device_grant {
+        return Ok(client);
+    }
     if client.redirect_uris.is_empty() {
         return Err(bad_metadata(
             "This server does not offer the device grant; register for authorization_code.",
@@ -114,8 +135,8 @@ fn redirect_uris(redirect_uris: Vec<String>, allowed: &AllowList) -> Result<Vec<
     Ok(redirect_uris)
 }
 
-/// What the client is told (section 3.2.1); members that are not set are left out.
-pub(crate) fn describe(client: &Client) -> Value {
+/// What the client is told (RFC 7591 section 3.2.1, RFC 7592 section 3); members that are not set are left out.
+pub(crate) fn describe(client: &Client, instance: &Instance, token: &Credential) -> Value {
     let may_use_code = !client.redirect_uris.is_empty();
     let grant_types: Vec<_> = [
         ("authorization_code", may_use_code),
@@ -132,6 +153,8 @@ pub(crate) fn describe(client: &Client) -> Value {
         "token_endpoint_auth_method": "none",
         "grant_types": grant_types,
         "response_types": response_types,
+        "registration_access_token": *token.text(),
+        "registration_client_uri": instance.endpoint(&format!("oauth/register/{}", client.id)),
     });
     if may_use_code {
         answer["redirect_uris"] = client.redirect_uris.clone().into();
@@ -168,13 +191,22 @@ fn bad_redirect(description: &'static str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::{credential::Prefix, tests::instances};
+
+    const KEPT: usize = 4 << 10;
 
     fn decide(body: &Value) -> Result<Client, Refusal> {
         register(
             body.to_string().as_bytes(),
             &AllowList::new(Vec::new()),
+            KEPT,
             Moment::from_seconds(7),
         )
+    }
+
+    fn told(client: &Client) -> Value {
+        let [beta, _] = instances("https://gate.example");
+        describe(client, &beta, &Credential::mint(Prefix::Registration))
     }
 
     #[test]
@@ -189,14 +221,14 @@ mod tests {
             "scope": null,
         }))
         .unwrap();
-        let answer = describe(&client);
+        let answer = told(&client);
         assert_eq!(answer["client_name"], "Claude Code");
         assert_eq!(answer["token_endpoint_auth_method"], "none");
         assert_eq!(answer["redirect_uris"][0], "http://localhost:4242/callback");
         assert!(!answer.to_string().contains("null"));
         let nameless =
             decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"], "client_name": null}));
-        assert!(describe(&nameless.unwrap()).get("client_name").is_none());
+        assert!(told(&nameless.unwrap()).get("client_name").is_none());
     }
 
     #[test]
@@ -213,7 +245,7 @@ mod tests {
             json!({"client_name": "tv", "grant_types": [device::GRANT_TYPE, "refresh_token"]});
         let device_only = decide(&body).unwrap();
         assert!(device_only.may_use_device && device_only.may_refresh);
-        let answer = describe(&device_only);
+        let answer = told(&device_only);
         assert_eq!(
             answer["grant_types"],
             json!(["refresh_token", device::GRANT_TYPE])
@@ -221,7 +253,7 @@ mod tests {
         assert_eq!(answer["response_types"], json!([]));
         assert!(answer.get("redirect_uris").is_none());
         assert_eq!(
-            without_device(device_only).unwrap_err().code,
+            as_offered(device_only, false).unwrap_err().code,
             Code::InvalidClientMetadata
         );
         let silent = decide(&json!({"redirect_uris": ["http://127.0.0.1/cb"]})).unwrap();
@@ -231,11 +263,14 @@ mod tests {
             "grant_types": ["authorization_code", device::GRANT_TYPE],
         });
         let both = decide(&both).unwrap();
-        assert!(both.may_use_device && !without_device(both).unwrap().may_use_device);
+        assert!(both.may_use_device && !as_offered(both, false).unwrap().may_use_device);
     }
 
     #[test]
     fn bad_redirects_have_the_standard_error() {
+        let heavy: Vec<_> = (0..3)
+            .map(|n| format!("http://127.0.0.1/{n}{}", "x".repeat(1_500)))
+            .collect();
         let many = vec!["http://127.0.0.1/cb"; MAX_REDIRECTS + 1];
         let long = format!("http://127.0.0.1/{}", "x".repeat(2_048));
         for body in [
@@ -243,12 +278,18 @@ mod tests {
             json!({"redirect_uris": []}),
             json!({"redirect_uris": many}),
             json!({"redirect_uris": [long]}),
+            json!({"redirect_uris": heavy}),
             json!({"redirect_uris": ["http://127.0.0.1/cb", "https://evil.example/cb"]}),
         ] {
             assert_eq!(decide(&body).unwrap_err().code, Code::InvalidRedirectUri);
         }
         for body in ["", "[]", "{\"redirect_uris\":\"x\"}", "nonsense"] {
-            let refusal = register(body.as_bytes(), &AllowList::new(Vec::new()), Moment::now());
+            let refusal = register(
+                body.as_bytes(),
+                &AllowList::new(Vec::new()),
+                KEPT,
+                Moment::now(),
+            );
             assert_eq!(
                 refusal.unwrap_err().code,
                 Code::InvalidClientMetadata,

@@ -42,10 +42,8 @@ impl Server {
             let family = transaction.family(instance.name, &token.digest()).await?;
             let now = Moment::now();
             let decision = decide(family.as_ref(), client_id, now);
-            if !decision.changes.is_empty() {
-                transaction.apply(&decision.changes, now).await?;
-                self.commit(transaction).await?;
-            }
+            transaction.apply(&decision.changes, now).await?;
+            self.commit(transaction).await?;
             decision.answer?;
         }
         // An unknown token is as good as a revoked one (section 2.2).

@@ -1,9 +1,15 @@
 //! Which paths are the authorization server's.
 
+use http::Method;
+
 use crate::{
     connect,
     instance::InstanceName::{self, Beta, Prod},
+    throttle::Class,
 };
+
+/// What stands before the client in the address of its registration.
+const REGISTRATION: &str = "/oauth/register/";
 
 /// An address of the authorization server or one of its pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +18,10 @@ pub(crate) enum Route {
     Authorize(InstanceName),
     Token(InstanceName),
     Register(InstanceName),
+    /// One registration; its client stands at the end of the path.
+    Registration(InstanceName),
     Revoke(InstanceName),
+    Introspect(InstanceName),
     Callback(InstanceName),
     Redeem(InstanceName),
     /// The question about the user's other connections.
@@ -44,12 +53,38 @@ impl Route {
         })
     }
 
+    /// What its requests are counted as.
+    pub(crate) fn class(self, method: &Method) -> Class {
+        match self {
+            Route::Callback(_) if method == Method::POST => Class::Redeem,
+            Route::Info | Route::Callback(_) | Route::Finish(_) | Route::DeviceDone(_) => {
+                Class::Page
+            }
+            Route::DeviceAuthorization(_) => Class::Device,
+            Route::Device(_) if method == Method::POST => Class::Consent,
+            Route::Device(_) => Class::Authorize,
+            Route::Authorize(_) | Route::Connections(_) if method == Method::POST => Class::Consent,
+            Route::Authorize(_) | Route::Connections(_) => Class::Authorize,
+            Route::Others(_) => Class::Redeem,
+            Route::Token(_) => Class::Token,
+            Route::Register(_) => Class::Register,
+            Route::Registration(_) => Class::Manage,
+            Route::Revoke(_) => Class::Revoke,
+            Route::Introspect(_) => Class::Introspect,
+            Route::Redeem(_) => Class::Redeem,
+            Route::ServerMetadata(_) | Route::ResourceMetadata(_) | Route::Callbacks => {
+                Class::Metadata
+            }
+        }
+    }
+
     fn endpoint(instance: InstanceName, path: &str) -> Option<Route> {
         Some(match path {
             "/oauth/authorize" => Route::Authorize(instance),
             "/oauth/token" => Route::Token(instance),
             "/oauth/register" => Route::Register(instance),
             "/oauth/revoke" => Route::Revoke(instance),
+            "/oauth/introspect" => Route::Introspect(instance),
             "/oauth/connect/callback" => Route::Callback(instance),
             "/oauth/connect/redeem" => Route::Redeem(instance),
             connect::QUESTION_PATH => Route::Others(instance),
@@ -58,8 +93,16 @@ impl Route {
             "/oauth/device_authorization" => Route::DeviceAuthorization(instance),
             "/oauth/device" => Route::Device(instance),
             "/oauth/device/done" => Route::DeviceDone(instance),
-            _ => return None,
+            _ => match path.strip_prefix(REGISTRATION) {
+                Some(id) if !id.is_empty() && !id.contains('/') => Route::Registration(instance),
+                _ => return None,
+            },
         })
+    }
+
+    /// The client of a [`Route::Registration`].
+    pub(crate) fn registered_client(path: &str) -> &str {
+        path.rsplit('/').next().unwrap_or_default()
     }
 
     /// `/.well-known/NAME/OF` and `/OF/.well-known/NAME`, where OF is an issuer's or an endpoint's path.
@@ -140,6 +183,10 @@ mod tests {
                 Route::ResourceMetadata(Prod),
             ),
             ("/token", Route::Token(Beta)),
+            (
+                "/prod/oauth/register/icg_client_x",
+                Route::Registration(Prod),
+            ),
             ("/oauth/token", Route::Token(Beta)),
             ("/prod/oauth/token", Route::Token(Prod)),
             ("/prod/oauth/connect/redeem", Route::Redeem(Prod)),
@@ -159,6 +206,8 @@ mod tests {
             "/prod/",
             "/oauth",
             "/oauth/token/",
+            "/oauth/register/",
+            "/oauth/register/a/b",
             "/prod/token",
             "/prodoauth/token",
             "/.well-known/oauth-protected-resource/other",

@@ -1,15 +1,18 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use icgate_proto::SignerClient;
 use tokio::sync::Notify;
 
 use super::{
-    answer::{Code, Refusal, json_document, method_not_allowed, no_store_json},
+    answer::{Code, Refusal, method_not_allowed, no_store_json},
     authorization,
+    credential::{Credential, Prefix},
     device::Tries,
     document::Documents,
+    form::Form,
     gate::Gate,
+    introspection::Introspectors,
     metadata,
     redirect::AllowList,
     registration,
@@ -18,7 +21,7 @@ use super::{
 };
 use crate::{
     body::{self, Request, Response},
-    config::Config,
+    config::{Config, Limits},
     connect,
     connection::ConnectionId,
     fetch::{Fetcher, Reach},
@@ -28,6 +31,7 @@ use crate::{
         Moment, Registered, Store, StoreError, Transaction,
         records::{Change, EndReason},
     },
+    throttle::{Source, Throttle, TooMany},
 };
 
 /// Longest form body that is read, in bytes.
@@ -47,22 +51,38 @@ pub(crate) struct Server {
     /// Whether the device grant is offered.
     pub(super) device_grant: bool,
     pub(super) tries: Tries,
+    pub(crate) limits: Limits,
+    pub(super) throttle: Throttle,
+    /// None when nobody may introspect.
+    pub(super) introspectors: Option<Introspectors>,
     /// Rung when the signer has to be told something.
     pub(super) chores: Notify,
 }
 
 impl Server {
-    pub(super) fn new(config: &Config, store: Store, signer: SignerClient) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        signer: SignerClient,
+        introspectors: Option<Introspectors>,
+    ) -> Self {
         Self {
             instances: config.instances.clone(),
             store,
             signer,
             turnstile: Turnstile::default(),
             allowed: AllowList::new(config.redirect_prefixes.clone()),
-            documents: Documents::new(Fetcher::new(Reach::new(config.dev)), config.dev),
+            documents: Documents::new(
+                Fetcher::new(Reach::new(config.dev)),
+                config.dev,
+                config.limits.documents,
+            ),
             gate: Gate::default(),
             device_grant: config.device_grant,
             tries: Tries::default(),
+            limits: config.limits,
+            throttle: Throttle::new(config.limits.rates, config.public_url.is_loopback()),
+            introspectors,
             chores: Notify::new(),
         }
     }
@@ -84,20 +104,26 @@ impl Server {
         {
             parts.headers.insert(header::HOST, host);
         }
+        let source = self.throttle.source(parts.extensions.get());
+        if let Err(too_many) = self.throttle.admit(route.class(&parts.method), source) {
+            return too_often(route, &parts, too_many);
+        }
         let limit = match route {
             Route::Token(_)
             | Route::Revoke(_)
+            | Route::Introspect(_)
             | Route::DeviceAuthorization(_)
             | Route::Device(_)
             | Route::Others(_)
             | Route::Connections(_) => MAX_FORM,
             Route::Authorize(_) => MAX_CONSENT,
-            Route::Register(_) => registration::MAX_BODY,
+            Route::Register(_) | Route::Registration(_) => registration::MAX_BODY,
             Route::Redeem(_) => connect::MAX_REDEEM,
             Route::Callback(_) => connect::MAX_CALLBACK,
             _ => 0,
         };
-        let body = if parts.method == Method::POST && limit > 0 {
+        let sends = matches!(parts.method, Method::POST | Method::PUT);
+        let body = if sends && limit > 0 {
             match body::read(body, limit).await {
                 Ok(body) => body,
                 Err(error) => return Refusal::from(error).into_json(),
@@ -105,9 +131,12 @@ impl Server {
         } else {
             bytes::Bytes::new()
         };
+        if let Err(too_many) = self.admit_client(route, &parts, &body, source) {
+            return too_often(route, &parts, too_many);
+        }
         let answering = tokio::spawn(async move {
             // Boxed: the future of all endpoints together is large.
-            Box::pin(self.dispatch(route, &parts, &body)).await
+            Box::pin(self.dispatch(route, &parts, &body, source)).await
         });
         answering.await.unwrap_or_else(|error| {
             tracing::error!(%error, "answering a request failed");
@@ -115,7 +144,33 @@ impl Server {
         })
     }
 
-    async fn dispatch(&self, route: Route, parts: &http::request::Parts, body: &[u8]) -> Response {
+    /// Counts a request by the client it names. Only registered clients are counted: their ids are random, so that
+    /// nobody else can use up what is theirs. The ids of described and imported clients are known to everybody.
+    fn admit_client(
+        &self,
+        route: Route,
+        parts: &Parts,
+        body: &[u8],
+        source: Option<Source>,
+    ) -> Result<(), TooMany> {
+        if source.is_none() {
+            return Ok(());
+        }
+        let client_id = match named_client(route, parts, body) {
+            Some(client_id) if client_id.starts_with(registration::ID_PREFIX) => client_id,
+            _ => return Ok(()),
+        };
+        self.throttle
+            .admit_client(route.class(&parts.method), source, &client_id)
+    }
+
+    async fn dispatch(
+        &self,
+        route: Route,
+        parts: &Parts,
+        body: &[u8],
+        source: Option<Source>,
+    ) -> Response {
         let headers = &parts.headers;
         let get = matches!(parts.method, Method::GET | Method::HEAD);
         let post = parts.method == Method::POST;
@@ -129,22 +184,29 @@ impl Server {
                 connect::callback(self, self.instance(name), headers, body).await
             }
             Route::Finish(_) if get => pages::finish(),
-            Route::ServerMetadata(name) if get => {
-                json_document(&metadata::server(self.instance(name), self.device_grant))
-            }
-            Route::ResourceMetadata(name) if get => {
-                json_document(&metadata::resource(self.instance(name), headers))
-            }
+            Route::ServerMetadata(name) if get => body::json(
+                StatusCode::OK,
+                &metadata::server(
+                    self.instance(name),
+                    self.introspectors.is_some(),
+                    self.device_grant,
+                ),
+            ),
+            Route::ResourceMetadata(name) if get => body::json(
+                StatusCode::OK,
+                &metadata::resource(self.instance(name), headers),
+            ),
             Route::Authorize(name) if get => self
                 .ask(
                     self.instance(name),
                     headers,
                     parts.uri.query().unwrap_or_default(),
+                    source,
                 )
                 .await
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
             Route::Authorize(name) if post => self
-                .consented(self.instance(name), headers, body)
+                .consented(self.instance(name), headers, body, source)
                 .await
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
             Route::Token(name) if post => {
@@ -152,6 +214,10 @@ impl Server {
                     Ok(()) => self.token(self.instance(name), body).await,
                     Err(refusal) => Err(refusal),
                 };
+                if answer.is_ok() {
+                    // A hosted client asks for many people from one address.
+                    self.throttle.give_back(route.class(&parts.method), source);
+                }
                 answer.unwrap_or_else(Refusal::into_json)
             }
             Route::Revoke(name) if post => {
@@ -161,10 +227,21 @@ impl Server {
                 };
                 answer.unwrap_or_else(Refusal::into_json)
             }
-            Route::Register(_) if post => self
-                .register(headers, body)
+            Route::Introspect(name) if post => self
+                .introspect(self.instance(name), headers, body)
                 .await
                 .unwrap_or_else(Refusal::into_json),
+            Route::Register(name) if post => self
+                .register(self.instance(name), headers, body, source)
+                .await
+                .unwrap_or_else(Refusal::into_json),
+            Route::Registration(name)
+                if get || matches!(parts.method, Method::PUT | Method::DELETE) =>
+            {
+                self.manage(self.instance(name), parts, body)
+                    .await
+                    .unwrap_or_else(Refusal::into_json)
+            }
             Route::Redeem(name) if post => {
                 connect::redeem(self, self.instance(name), headers, body).await
             }
@@ -176,37 +253,47 @@ impl Server {
                 connect::answered(self, self.instance(name), headers, body).await
             }
             Route::Others(_) => method_not_allowed("GET, HEAD, POST"),
-            Route::Connections(name) => self.connections(self.instance(name), parts, body).await,
+            Route::Connections(name) => {
+                self.connections(self.instance(name), parts, body, source)
+                    .await
+            }
             Route::DeviceAuthorization(name) | Route::Device(name) | Route::DeviceDone(name) => {
-                self.device(route, self.instance(name), parts, body).await
+                self.device(route, self.instance(name), parts, body, source)
+                    .await
             }
             Route::Authorize(_) => method_not_allowed("GET, HEAD, POST"),
-            Route::Token(_) | Route::Revoke(_) | Route::Register(_) | Route::Redeem(_) => {
-                method_not_allowed("POST")
-            }
+            Route::Token(_)
+            | Route::Revoke(_)
+            | Route::Introspect(_)
+            | Route::Register(_)
+            | Route::Redeem(_) => method_not_allowed("POST"),
+            Route::Registration(_) => method_not_allowed("GET, HEAD, PUT, DELETE"),
             _ => method_not_allowed("GET, HEAD"),
         }
     }
 
-    async fn register(&self, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
-        if !has_content_type(headers, "application/json") {
-            return Err(Refusal::new(
-                Code::InvalidClientMetadata,
-                "The content type must be application/json.",
-            )
-            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
-        let mut client = registration::register(body, &self.allowed, Moment::now())?;
-        if !self.device_grant {
-            client = registration::without_device(client)?;
-        }
+    async fn register(
+        &self,
+        instance: &Instance,
+        headers: &HeaderMap,
+        body: &[u8],
+        source: Option<Source>,
+    ) -> Result<Response, Refusal> {
+        json_request(headers)?;
+        let client =
+            registration::register(body, &self.allowed, self.limits.client_bytes, Moment::now())?;
+        let client = registration::as_offered(client, self.device_grant)?;
+        let token = Credential::mint(Prefix::Registration);
         let mut transaction = self.store.begin().await?;
-        match transaction.add_client(&client).await? {
+        match transaction.add_client(&client, source).await? {
             Registered::Yes => {
+                transaction
+                    .set_management_token(&client.id, &token.digest(), None)
+                    .await?;
                 self.commit(transaction).await?;
                 Ok(no_store_json(
                     StatusCode::CREATED,
-                    &registration::describe(&client),
+                    &registration::describe(&client, instance, &token),
                 ))
             }
             Registered::Full => Err(Refusal::new(
@@ -250,6 +337,44 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// The client that a request names, as far as it can be told without the endpoint's own reading.
+fn named_client(route: Route, parts: &Parts, body: &[u8]) -> Option<String> {
+    let of = |form: &[u8]| {
+        let form = Form::parse_lists(form).ok()?;
+        form.get("client_id").map(str::to_owned)
+    };
+    match route {
+        Route::Authorize(_) if parts.method == Method::POST => {
+            let form = Form::parse_lists(body).ok()?;
+            of(form.get("query")?.as_bytes())
+        }
+        Route::Authorize(_) => of(parts.uri.query()?.as_bytes()),
+        Route::Token(_) | Route::Revoke(_) | Route::DeviceAuthorization(_) => of(body),
+        Route::Registration(_) => Some(Route::registered_client(parts.uri.path()).to_owned()),
+        _ => None,
+    }
+}
+
+/// 429, in the form that whoever asks can show.
+fn too_often(route: Route, parts: &Parts, too_many: TooMany) -> Response {
+    match route {
+        Route::Redeem(_) => connect::too_often(too_many),
+        _ => Refusal::from(too_many).into_negotiated(&parts.headers),
+    }
+}
+
+/// A body of client metadata.
+pub(super) fn json_request(headers: &HeaderMap) -> Result<(), Refusal> {
+    if has_content_type(headers, "application/json") {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::InvalidClientMetadata,
+        "The content type must be application/json.",
+    )
+    .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
 /// A form without client authentication: there are only public clients.

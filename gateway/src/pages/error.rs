@@ -17,6 +17,7 @@ pub(crate) fn error(status: StatusCode, text: &str) -> Response {
     let title = match status {
         StatusCode::UNAUTHORIZED => "Sign-in is needed",
         StatusCode::FORBIDDEN => "This is not allowed",
+        StatusCode::TOO_MANY_REQUESTS => "Too many requests",
         StatusCode::SERVICE_UNAVAILABLE => "Not available right now",
         _ if status.is_server_error() => "Something went wrong here",
         _ => "This link does not work",

@@ -18,7 +18,8 @@ impl Transaction {
                      imported)
                  VALUES (?, ?, ?, ?, ?, ?, ?, 1)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, redirect_uris = excluded.redirect_uris,
-                     may_refresh = excluded.may_refresh, may_use_device = excluded.may_use_device, imported = 1",
+                     may_refresh = excluded.may_refresh, may_use_device = excluded.may_use_device, imported = 1,
+                     management_token = NULL, former_management_token = NULL",
             )
             .bind(&client.id)
             .bind(&client.name)

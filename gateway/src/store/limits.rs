@@ -1,10 +1,15 @@
 /// How many records of each kind there may be. What anybody can create without signing in is bounded here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Registered clients, those of the operator's file not counted; the least recently used one without a connection goes first.
+    /// Registered clients, those of the operator's file not counted. Of the address with the most unused ones the least
+    /// recently used goes first; one with a connection never goes.
     pub clients: u32,
-    /// Sign-ins on their way; the oldest goes first.
+    /// Of these, unused ones of one address; its least recently used goes first.
+    pub clients_per_address: u32,
+    /// Sign-ins on their way; the oldest of the address with the most goes first.
     pub pending_connects: u32,
+    /// Of these, sign-ins of one address; its oldest goes first.
+    pub pending_connects_per_address: u32,
     /// Devices that wait for somebody to sign in; the oldest goes first.
     pub device_requests: u32,
     /// Live connections; none is ever evicted, new ones are refused.
@@ -19,7 +24,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             clients: 10_000,
+            clients_per_address: 256,
             pending_connects: 1_024,
+            pending_connects_per_address: 64,
             device_requests: 1_024,
             connections: 20_000,
             credentials_per_connection: 128,

@@ -1,7 +1,7 @@
 //! What the gateway keeps on disk: one SQLite database in WAL mode.
 //!
 //! Every change is made inside a [`Transaction`], of which there is one at a time, and is on disk before
-//! [`Transaction::commit`] returns. Reads go beside it.
+//! [`Transaction::commit`] returns; those that wait at the same time share the wait for the disk. Reads go beside it.
 
 mod approvals;
 mod chores;
@@ -11,12 +11,15 @@ mod encoding;
 mod imported;
 mod key_request;
 mod limits;
+mod managed;
 mod moment;
 mod read;
 mod reaper;
 pub mod records;
+mod share;
 mod siblings;
 mod transaction;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -25,11 +28,12 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use sqlx::{
-    SqlitePool,
+    Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -37,9 +41,12 @@ pub use approvals::Approval;
 pub use chores::DueChore;
 pub use digest::Digest;
 pub use limits::Limits;
+pub use managed::Managed;
 pub use moment::Moment;
 pub use siblings::Listed;
 pub use transaction::{Committed, Registered, Transaction};
+
+use self::writer::Writer;
 
 const FILE: &str = "gateway.db";
 const READERS: u32 = 4;
@@ -64,6 +71,9 @@ pub enum StoreError {
     /// SQLite failed.
     #[error("the database failed: {0}")]
     Sqlite(#[from] sqlx::Error),
+    /// SQLite failed for all transactions that were to become durable together.
+    #[error("the database failed: {0}")]
+    Group(#[from] Arc<sqlx::Error>),
     /// A record is not what this program writes.
     #[error("the database holds a record that cannot be read: {0}")]
     Corrupt(&'static str),
@@ -72,8 +82,7 @@ pub enum StoreError {
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// One connection: transactions queue for it.
-    writer: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
     limits: Limits,
 }
@@ -94,17 +103,16 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await?;
-        sqlx::migrate!("./migrations").run(&writer).await?;
+        let mut writer = SqliteConnection::connect_with(&options).await?;
+        sqlx::migrate!("./migrations").run(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            // A connection to a file does not go away while nobody looks.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true))
             .await?;
         Ok(Self {
-            writer,
+            writer: Writer::new(writer),
             readers,
             limits,
         })
@@ -115,8 +123,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        let open = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Transaction::new(open, self.limits))
+        Ok(Transaction::new(self.writer.begin().await?, self.limits))
     }
 }
 

@@ -160,7 +160,11 @@ async fn family(
     };
     // A connection that went on after another sign-in may do less than when the credential was issued.
     credential.scopes = credential.scopes.intersection(connection.scopes);
-    let successors = successors(db, hash).await?;
+    // Only what was spent has any.
+    let successors = match credential.spent_at {
+        Some(_) => successors(db, hash).await?,
+        None => Vec::new(),
+    };
     Ok(Some(Family {
         credential,
         connection,

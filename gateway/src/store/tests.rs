@@ -15,14 +15,16 @@ use crate::{
 
 const LIMITS: Limits = Limits {
     clients: 3,
+    clients_per_address: 3,
     pending_connects: 2,
     device_requests: 2,
+    pending_connects_per_address: 2,
     connections: 2,
     credentials_per_connection: 3,
     approvals: 3,
 };
 
-fn at(seconds: u64) -> Moment {
+pub(super) fn at(seconds: u64) -> Moment {
     Moment::from_seconds(1_000_000 + seconds)
 }
 
@@ -30,7 +32,7 @@ async fn open(directory: &Path) -> Store {
     Store::open(directory, LIMITS).await.unwrap()
 }
 
-fn client(id: &str, created: u64) -> Client {
+pub(super) fn client(id: &str, created: u64) -> Client {
     Client {
         id: id.to_owned(),
         name: Some("name".to_owned()),
@@ -41,7 +43,7 @@ fn client(id: &str, created: u64) -> Client {
     }
 }
 
-fn pending(state: &str, client_id: &str, created: u64) -> PendingConnect {
+pub(super) fn pending(state: &str, client_id: &str, created: u64) -> PendingConnect {
     PendingConnect {
         state: Digest::of(state),
         instance: InstanceName::Beta,
@@ -71,7 +73,7 @@ fn pending(state: &str, client_id: &str, created: u64) -> PendingConnect {
     }
 }
 
-fn connection(id: &str, client_id: &str) -> Connection {
+pub(super) fn connection(id: &str, client_id: &str) -> Connection {
     Connection {
         id: ConnectionId::new(id),
         instance: InstanceName::Prod,
@@ -107,7 +109,7 @@ fn credential(name: &str, issued: u64) -> IssuedCredential {
 
 async fn register(store: &Store, client: &Client) -> Registered {
     let mut transaction = store.begin().await.unwrap();
-    let registered = transaction.add_client(client).await.unwrap();
+    let registered = transaction.add_client(client, None).await.unwrap();
     transaction.commit().await.unwrap();
     registered
 }
@@ -120,7 +122,10 @@ async fn apply(store: &Store, changes: &[Change], now: Moment) -> Vec<Digest> {
 
 async fn leave(store: &Store, pending: &PendingConnect) {
     let mut transaction = store.begin().await.unwrap();
-    transaction.add_pending_connect(pending).await.unwrap();
+    transaction
+        .add_pending_connect(pending, None)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
 }
 
@@ -150,7 +155,7 @@ async fn what_was_committed_is_there_after_reopening_and_nothing_else_is() {
         ];
         apply(&store, &changes, at(5)).await;
         let mut dropped = store.begin().await.unwrap();
-        dropped.add_client(&client("b", 0)).await.unwrap();
+        dropped.add_client(&client("b", 0), None).await.unwrap();
         drop(dropped);
     }
     let store = open(directory.path()).await;

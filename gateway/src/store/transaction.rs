@@ -1,4 +1,4 @@
-use sqlx::{Row, Sqlite};
+use sqlx::Row;
 
 use super::{
     Digest, Limits, Moment, StoreError, chores, encoding,
@@ -6,12 +6,15 @@ use super::{
         Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
         KeyRequest, PendingConnect,
     },
+    writer::Loan,
 };
-use crate::connection::ConnectionId;
+use crate::{connection::ConnectionId, throttle::Source};
 
-/// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened.
+/// A transaction that may write. Dropped without [`commit`](Self::commit), it never happened. Whoever hands something
+/// out on the strength of what was read commits first, also when nothing was changed: until then what was read may be
+/// gone after a crash.
 pub struct Transaction {
-    pub(super) open: sqlx::Transaction<'static, Sqlite>,
+    pub(super) open: Loan,
     pub(super) limits: Limits,
     committed: Committed,
 }
@@ -35,7 +38,7 @@ pub enum Registered {
 }
 
 impl Transaction {
-    pub(super) fn new(open: sqlx::Transaction<'static, Sqlite>, limits: Limits) -> Self {
+    pub(super) fn new(open: Loan, limits: Limits) -> Self {
         Self {
             open,
             limits,
@@ -57,6 +60,7 @@ impl Transaction {
     /// # Errors
     /// See [`StoreError`].
     pub async fn apply(&mut self, changes: &[Change], now: Moment) -> Result<(), StoreError> {
+        let mut grown: Option<&ConnectionId> = None;
         for change in changes {
             match change {
                 Change::SealCode { state, sealed } => self.seal_code(state, sealed).await?,
@@ -68,7 +72,14 @@ impl Transaction {
                 Change::EndConnection { connection, reason } => {
                     self.end_connection(connection, *reason, now).await?;
                 }
-                Change::AddCredential(credential) => self.add_credential(credential).await?,
+                Change::AddCredential(credential) => {
+                    self.add_credential(credential).await?;
+                    if let Some(other) = grown.replace(&credential.connection)
+                        && other != &credential.connection
+                    {
+                        self.trim(other).await?;
+                    }
+                }
                 Change::Spend { hash, sealed } => self.spend(hash, sealed, now).await?,
                 Change::Present { hash, predecessor } => {
                     self.present(hash, predecessor.as_ref(), now).await?;
@@ -79,32 +90,24 @@ impl Transaction {
                 Change::Chore(chore) => self.add_chore(chore, now).await?,
             }
         }
-        Ok(())
+        match grown {
+            Some(connection) => self.trim(connection).await,
+            None => Ok(()),
+        }
     }
 
-    /// Registers a client; at the limit the least recently used client without a connection and without a sign-in
-    /// on its way makes room.
+    /// Registers a client; at the limit another one without a connection and without a sign-in on its way makes
+    /// room.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn add_client(&mut self, client: &Client) -> Result<Registered, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM clients WHERE imported = 0")
-            .fetch_one(&mut *self.open)
-            .await?;
-        if count >= i64::from(self.limits.clients) {
-            let evicted = sqlx::query(
-                "DELETE FROM clients WHERE id = (
-                     SELECT id FROM clients
-                     WHERE connected = 0 AND imported = 0
-                       AND NOT EXISTS (SELECT 1 FROM pending_connects p WHERE p.client_id = clients.id)
-                       AND NOT EXISTS (SELECT 1 FROM device_requests d WHERE d.client_id = clients.id)
-                     ORDER BY used_at LIMIT 1)",
-            )
-            .execute(&mut *self.open)
-            .await?;
-            if evicted.rows_affected() == 0 {
-                return Ok(Registered::Full);
-            }
+    pub async fn add_client(
+        &mut self,
+        client: &Client,
+        from: Option<Source>,
+    ) -> Result<Registered, StoreError> {
+        if !self.make_room_for_client(from).await? {
+            return Ok(Registered::Full);
         }
         sqlx::query(
             "INSERT INTO clients (id, name, redirect_uris, may_refresh, may_use_device, created_at, used_at)
@@ -119,25 +122,24 @@ impl Transaction {
         .bind(encoding::seconds(client.created_at))
         .execute(&mut *self.open)
         .await?;
+        sqlx::query("UPDATE clients SET registered_from = ? WHERE id = ?")
+            .bind(from.map(|from| from.to_string()))
+            .bind(&client.id)
+            .execute(&mut *self.open)
+            .await?;
         Ok(Registered::Yes)
     }
 
-    /// Keeps a sign-in that leaves for Internet Identity; at the limit the oldest one goes. Marks the client as
-    /// used.
+    /// Keeps a sign-in that leaves for Internet Identity; at the limit another one goes. Marks the client as used.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn add_pending_connect(
         &mut self,
         connect: &PendingConnect,
+        from: Option<Source>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "DELETE FROM pending_connects WHERE state IN (
-                 SELECT state FROM pending_connects ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-        )
-        .bind(i64::from(self.limits.pending_connects.saturating_sub(1)))
-        .execute(&mut *self.open)
-        .await?;
+        self.make_room_for_sign_in(from).await?;
         sqlx::query("UPDATE clients SET used_at = ? WHERE id = ?")
             .bind(encoding::seconds(connect.created_at))
             .bind(&connect.client_id)
@@ -181,6 +183,11 @@ impl Transaction {
         .bind(encoding::seconds(connect.expires_at))
         .execute(&mut *self.open)
         .await?;
+        sqlx::query("UPDATE pending_connects SET begun_from = ? WHERE state = ?")
+            .bind(from.map(|from| from.to_string()))
+            .bind(&connect.state.as_bytes()[..])
+            .execute(&mut *self.open)
+            .await?;
         Ok(())
     }
 
@@ -251,11 +258,14 @@ impl Transaction {
         .bind(encoding::seconds(connection.created_at))
         .execute(&mut *self.open)
         .await?;
-        sqlx::query("UPDATE clients SET connected = 1, used_at = ? WHERE id = ?")
-            .bind(encoding::seconds(connection.created_at))
-            .bind(&connection.client_id)
-            .execute(&mut *self.open)
-            .await?;
+        // Where somebody who is signed in once registered from is nobody's business.
+        sqlx::query(
+            "UPDATE clients SET connected = 1, used_at = ?, registered_from = NULL WHERE id = ?",
+        )
+        .bind(encoding::seconds(connection.created_at))
+        .bind(&connection.client_id)
+        .execute(&mut *self.open)
+        .await?;
         Ok(())
     }
 
@@ -334,7 +344,7 @@ impl Transaction {
         .bind(encoding::seconds(credential.expires_at))
         .execute(&mut *self.open)
         .await?;
-        self.trim(&credential.connection).await
+        Ok(())
     }
 
     /// Refreshing in a loop must not grow the database without end.
@@ -373,20 +383,16 @@ impl Transaction {
         predecessor: Option<&Digest>,
         now: Moment,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE credentials SET presented_at = ? WHERE hash = ?")
-            .bind(encoding::seconds(now))
-            .bind(&hash.as_bytes()[..])
-            .execute(&mut *self.open)
-            .await?;
-        if let Some(predecessor) = predecessor {
-            sqlx::query(
-                "UPDATE credentials SET succeeded_at = ? WHERE hash = ? AND succeeded_at IS NULL",
-            )
-            .bind(encoding::seconds(now))
-            .bind(&predecessor.as_bytes()[..])
-            .execute(&mut *self.open)
-            .await?;
-        }
+        // Without a predecessor the second statement finds nothing.
+        sqlx::query(
+            "UPDATE credentials SET presented_at = ?1 WHERE hash = ?2;
+             UPDATE credentials SET succeeded_at = ?1 WHERE hash = ?3 AND succeeded_at IS NULL",
+        )
+        .bind(encoding::seconds(now))
+        .bind(&hash.as_bytes()[..])
+        .bind(predecessor.map(|hash| &hash.as_bytes()[..]))
+        .execute(&mut *self.open)
+        .await?;
         Ok(())
     }
 

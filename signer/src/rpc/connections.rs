@@ -93,8 +93,9 @@ impl Connections for ConnectionsService {
             .map(decode::new_slot)
             .collect::<Result<_, _>>()?;
         let signer = Arc::clone(&self.0);
-        let slot_ids =
-            to_its_end(async move { signer.add_slots(&id, &secret, &slots).await }).await?;
+        let dropped = request.drop_slot_ids;
+        let exchange = async move { signer.exchange_slots(&id, &secret, &slots, &dropped).await };
+        let slot_ids = to_its_end(exchange).await?;
         Ok(Response::new(v1::AddSlotsResponse { slot_ids }))
     }
 

@@ -18,5 +18,5 @@ pub use slot::{SlotKey, slot_id};
 pub use store::{
     Branch, Completed, Completion, ConnectionRecord, Continuation, Continued, Evicted,
     GrantKeyRecord, GrantRecord, GrantState, KeyRequest, NewConnection, NewSlotRow, Opened,
-    SessionKey, SlotRecord, Store, StoreError, Tables, User,
+    SessionKey, SlotChange, SlotRecord, Store, StoreError, Tables, User,
 };

@@ -15,7 +15,6 @@ type EncappedKey = <Kem as hpke::Kem>::EncappedKey;
 /// A connection's HPKE key pair (RFC 9180, X25519). Its private half rests in the connection's slots only.
 pub struct ConnectionKeyPair {
     secret: SecretKey,
-    public: ConnectionPublicKey,
 }
 
 /// The public half: what keys are sealed to, also when nobody is there to open them.
@@ -66,11 +65,8 @@ impl SealPurpose<'_> {
 impl ConnectionKeyPair {
     /// A new random pair.
     pub fn generate() -> Self {
-        let (secret, public) = Kem::gen_keypair(&mut OsEntropy);
-        Self {
-            secret,
-            public: ConnectionPublicKey(public.to_bytes().into()),
-        }
+        let (secret, _) = Kem::gen_keypair(&mut OsEntropy);
+        Self { secret }
     }
 
     /// The pair of a private key that a slot held.
@@ -79,13 +75,12 @@ impl ConnectionKeyPair {
     /// When the bytes are no X25519 private key.
     pub fn from_secret(bytes: &[u8]) -> Result<Self, SealError> {
         let secret = SecretKey::from_bytes(bytes).map_err(|_| SealError)?;
-        let public = ConnectionPublicKey(Kem::sk_to_pk(&secret).to_bytes().into());
-        Ok(Self { secret, public })
+        Ok(Self { secret })
     }
 
-    /// The public half.
+    /// The public half. Computed when it is asked for: further slots are sealed without it.
     pub fn public(&self) -> ConnectionPublicKey {
-        self.public
+        ConnectionPublicKey(Kem::sk_to_pk(&self.secret).to_bytes().into())
     }
 
     /// The private half, to be sealed in a slot.

@@ -1,4 +1,4 @@
-// A person signs in with Chromium. Usage: node sign_in.mjs JOURNEY AUTHORIZE_URL REDIRECT_URI SCREENSHOTS
+// A person signs in with Chromium. Usage: node sign_in.mjs JOURNEY START_URL REDIRECT_URI SCREENSHOTS
 // Prints one line of JSON: what the pages showed and did.
 
 import { join } from "node:path";
@@ -154,6 +154,33 @@ const journeys = {
     await other.getByLabel("a key with a name").check();
     await other.getByRole("button", { name: "Continue" }).click();
     return { arrived: await arrive(other), text };
+  },
+
+  /** The earlier handshake: the page at Internet Identity asks and tells the gateway by itself. */
+  async key_request() {
+    const page = await freshBrowser();
+    await toInternetIdentity(page);
+    await allow(page);
+    return { arrived: await arrive(page), history: await history(page) };
+  },
+
+  /** From the link that a device shows to the page that says to go back to it. */
+  async device() {
+    const page = await freshBrowser();
+    await page.goto(authorizeUrl);
+    await shoot(page, "device-code");
+    await page.getByLabel("Code on the device").press("Enter");
+    const button = page.getByRole("button", { name: "My device shows this code" });
+    await button.waitFor();
+    await shoot(page, "device-confirm");
+    const text = await page.getByRole("main").innerText();
+    await tabTo(page, button);
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Allow" }).waitFor();
+    await allow(page);
+    await page.getByRole("heading", { name: "Your device is connected" }).waitFor();
+    await shoot(page, "device-done");
+    return { text, history: await history(page) };
   },
 
   async deny() {

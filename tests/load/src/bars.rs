@@ -60,10 +60,11 @@ impl fmt::Display for Bar {
 }
 
 /// Every bar of a run.
-pub(crate) fn bars(report: &Report) -> [Bar; 7] {
+pub(crate) fn bars(report: &Report) -> [Bar; 9] {
     let Report {
         calls,
         signing,
+        tokens,
         after_start,
         ..
     } = report;
@@ -98,6 +99,16 @@ pub(crate) fn bars(report: &Report) -> [Bar; 7] {
             "(d) stream, share of the in-process rate",
             signing.stream_share,
             Bound::AtLeast(0.8),
+        ),
+        bar(
+            "(e) code grants per second of CPU, gateway and signer",
+            1e6 / tokens.code.cpu_us,
+            Bound::AtLeast(1200.0),
+        ),
+        bar(
+            "(e) refresh grants per second of CPU, gateway and signer",
+            1e6 / tokens.refresh.cpu_us,
+            Bound::AtLeast(1200.0),
         ),
         bar(
             "gateway, MiB after start",

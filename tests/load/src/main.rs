@@ -10,7 +10,9 @@ mod bars;
 mod baseline;
 mod calls;
 mod closed_loop;
+mod connection;
 mod cores;
+
 mod machine;
 mod mcp_request;
 mod process_figures;
@@ -18,6 +20,7 @@ mod report;
 mod rounds;
 mod settings;
 mod signing;
+mod tokens;
 
 use std::{
     error::Error,
@@ -113,6 +116,7 @@ async fn measure(settings: Settings) -> Result<Report, Failure> {
         settings,
         calls: calls::measure(&stack, settings).await?,
         signing: signing::measure(&stack, settings).await?,
+        tokens: tokens::measure(&stack, settings).await?,
         after_start,
         after_load: memory(&stack)?,
     })

@@ -5,20 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::{
     Failure,
     closed_loop::{self, Sample},
+    connection::{Connection, connect, send},
 };
 
 const REVISION: &str = "2026-07-28";
-
-type Connection = http1::SendRequest<Full<Bytes>>;
 
 /// A request without its id, and the server it goes to.
 #[derive(Debug, Clone)]
@@ -86,7 +82,7 @@ impl McpRequest {
 
     /// The result of one such request.
     pub(crate) async fn once(&self) -> Result<Value, Failure> {
-        result(&self.send(&mut self.connect().await?, 0).await?)
+        result(&self.send(&mut connect(&self.address).await?, 0).await?)
     }
 
     /// Loads the server for a while on so many connections. Every answer has to be the same as the first, which has
@@ -96,10 +92,10 @@ impl McpRequest {
         connections: usize,
         during: Duration,
     ) -> Result<Sample, Failure> {
-        let expected = self.send(&mut self.connect().await?, 0).await?;
+        let expected = self.send(&mut connect(&self.address).await?, 0).await?;
         result(&expected)?;
         let expected = after_id(&expected)?;
-        let connections = try_join_all((0..connections).map(|_| self.connect())).await?;
+        let connections = try_join_all((0..connections).map(|_| connect(&self.address))).await?;
         let callers = connections.into_iter().map(|mut connection| {
             async move |count: u64| {
                 let body = self.send(&mut connection, count).await?;
@@ -113,30 +109,13 @@ impl McpRequest {
         closed_loop::run(callers, during).await
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
-        let stream = TcpStream::connect(&self.address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // It ends with its sender; what went wrong on it the sender is told.
-        tokio::spawn(connection);
-        Ok(sender)
-    }
-
     async fn send(&self, connection: &mut Connection, id: u64) -> Result<Bytes, Failure> {
         let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id}{}", self.rest);
         let mut request = Request::new(Full::new(body.into()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_static("/mcp");
         *request.headers_mut() = self.headers.clone();
-        connection.ready().await?;
-        let answer = connection.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        if status.is_success() {
-            Ok(body)
-        } else {
-            Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into())
-        }
+        send(connection, request).await
     }
 }
 

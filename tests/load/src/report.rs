@@ -16,6 +16,7 @@ pub(crate) struct Report {
     pub(crate) settings: Settings,
     pub(crate) calls: Calls,
     pub(crate) signing: Signing,
+    pub(crate) tokens: Tokens,
     pub(crate) after_start: Memory,
     pub(crate) after_load: Memory,
 }
@@ -43,6 +44,16 @@ pub(crate) struct Signing {
     pub(crate) stream: Figures,
     /// The stream's rate as a share of the in-process rate of its round.
     pub(crate) stream_share: f64,
+}
+
+/// Scenario (e) with its baseline.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// One round, as long as the prepared codes last.
+    pub(crate) code: Figures,
+    pub(crate) refresh: Figures,
+    /// Of a file beside the two databases.
+    pub(crate) fsyncs_per_second: f64,
 }
 
 /// Resident memory.
@@ -80,6 +91,7 @@ impl fmt::Display for Report {
             settings,
             calls,
             signing,
+            tokens,
             after_start,
             after_load,
         } = self;
@@ -103,6 +115,8 @@ impl fmt::Display for Report {
             ("(c) query as the user, warm", &calls.as_user),
             ("(d) signed envelope, unary", &signing.unary),
             ("(d) signed envelope, stream", &signing.stream),
+            ("(e) code grant, durable", &tokens.code),
+            ("(e) refresh grant in rotation, durable", &tokens.refresh),
         ] {
             writeln!(f, "| {name} {figures}")?;
         }
@@ -120,6 +134,7 @@ impl fmt::Display for Report {
                 "envelope built, hashed, signed and encoded",
                 signing.in_process_per_second,
             ),
+            ("4 KiB written and synchronised", tokens.fsyncs_per_second),
         ] {
             writeln!(f, "| {name} | {rate:.0} | {:.1} |", 1e6 / rate)?;
         }

@@ -12,6 +12,8 @@ use crate::{
 pub struct Browser {
     http: Client,
     cookies: Vec<Cookie>,
+    /// What a trusted proxy says about where it is; none on this machine.
+    address: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +98,15 @@ impl Browser {
         Self {
             http: http_client(),
             cookies: Vec::new(),
+            address: None,
+        }
+    }
+
+    /// A browser somewhere else, as a gateway sees it that trusts proxies on this machine.
+    pub fn at(address: &str) -> Self {
+        Self {
+            address: Some(address.to_owned()),
+            ..Self::new()
         }
     }
 
@@ -234,6 +245,9 @@ impl Browser {
     async fn send(&mut self, url: &Url, mut builder: reqwest::RequestBuilder) -> Page {
         if let Some(cookies) = self.cookies_for(url) {
             builder = builder.header(header::COOKIE, cookies);
+        }
+        if let Some(address) = &self.address {
+            builder = builder.header("x-forwarded-for", address);
         }
         let answer = builder
             .send()

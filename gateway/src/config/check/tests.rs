@@ -1,6 +1,7 @@
 use std::{collections::HashMap, path::Path};
 
 use super::*;
+use crate::throttle::Class;
 
 struct Settings {
     folder: tempfile::TempDir,
@@ -96,10 +97,11 @@ header_seconds = 3
     settings
         .set("ICGATE_CONFIG", &file)
         .set("PORT", "9001")
-        .set("SKILLS_URL", "  ");
+        .set("SKILLS_URL", "  ")
+        .set("ICGATE_LIMITS_HEADER_SECONDS", "4")
+        .set("ICGATE_LIMITS_TOKEN_PER_MINUTE", "55");
     let config = settings.read().unwrap();
     assert_eq!(config.listen, "127.0.0.1:9001".parse().unwrap());
-    assert!(config.services.given().is_empty());
     assert_eq!(config.public_url.as_str(), "http://localhost:9000");
     assert_eq!(
         config.clients_file.unwrap(),
@@ -109,7 +111,9 @@ header_seconds = 3
     assert_eq!(config.redirect_prefixes.len(), 2);
     assert!(config.dev);
     assert_eq!(config.limits.connections, 7);
-    assert_eq!(config.limits.header_time.as_secs(), 3);
+    assert_eq!(config.limits.header_time.as_secs(), 4);
+    let mut rates = config.limits.rates;
+    assert_eq!(*rates.of_mut(Class::Token), 55);
     assert!(config.services.skills.is_none());
 }
 
@@ -233,16 +237,15 @@ fn names_of_every_part_are_accepted() {
         .set("ICGATE_SIGNER", "unix:signer.sock")
         .set("ICGATE_LISTEN", "[::1]:8000");
     let config = settings.read().unwrap();
-    assert!(config.services.sns.is_some());
-    assert_eq!(
-        config.services.given(),
-        [
-            "SKILLS_URL",
-            "IC_DASHBOARD_API",
-            "IC_ICRC_API",
-            "IC_SNS_API"
-        ]
-    );
+    let services = config.services;
+    for url in [
+        services.skills,
+        services.dashboard,
+        services.icrc,
+        services.sns,
+    ] {
+        assert_eq!(url.unwrap().as_str(), "https://service.example/api");
+    }
     assert_eq!(
         config.signer.endpoint,
         Endpoint::Unix(Path::new("signer.sock").to_owned())

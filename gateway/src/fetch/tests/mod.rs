@@ -1,6 +1,7 @@
 //! Fetches from a site on loopback, with resolvers that say what an attacker's would.
 
 mod site;
+mod visit;
 
 use std::{
     collections::VecDeque,

@@ -20,6 +20,7 @@ use crate::{
         Moment,
         records::{Client, DeviceRequest},
     },
+    throttle::Source,
 };
 
 /// `grant_type` of a poll, and of the registration of a client that polls.
@@ -52,6 +53,7 @@ impl Server {
         instance: &Instance,
         address: &str,
         body: &[u8],
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         let form = Form::parse(body)
             .map_err(|_| bad("The body holds a parameter twice or too many of them."))?;
@@ -59,7 +61,7 @@ impl Server {
             .get("client_id")
             .ok_or_else(|| bad("client_id is missing."))?;
         let client = self
-            .known_client(client_id)
+            .known_client(client_id, source)
             .await?
             .ok_or_else(unknown_client)?;
         let asked = check(&form, &client, instance)?;

@@ -13,6 +13,7 @@ use crate::{
         server::form_request,
     },
     pages,
+    throttle::Source,
 };
 
 impl Server {
@@ -23,6 +24,7 @@ impl Server {
         instance: &Instance,
         parts: &http::request::Parts,
         body: &[u8],
+        source: Option<Source>,
     ) -> Response {
         let headers = &parts.headers;
         if !self.device_grant {
@@ -40,7 +42,10 @@ impl Server {
             Route::DeviceAuthorization(_) if post => {
                 let address = address.map_or_else(|| "unknown".to_owned(), |at| at.to_string());
                 let answer = match form_request(headers) {
-                    Ok(()) => self.authorize_device(instance, &address, body).await,
+                    Ok(()) => {
+                        self.authorize_device(instance, &address, body, source)
+                            .await
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 answer.unwrap_or_else(Refusal::into_json)
@@ -50,7 +55,7 @@ impl Server {
                 .device_page(instance, headers, parts.uri.query().unwrap_or_default())
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
             Route::Device(_) if post => self
-                .device_answered(instance, headers, address, body)
+                .device_answered(instance, headers, address, body, source)
                 .await
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
             Route::Device(_) => method_not_allowed("GET, HEAD, POST"),

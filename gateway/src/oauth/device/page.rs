@@ -24,6 +24,7 @@ use crate::{
         Digest, Moment,
         records::{Change, Decision, DeviceChange, DeviceRequest, Ending},
     },
+    throttle::Source,
 };
 
 /// What the person did on the page.
@@ -35,6 +36,13 @@ enum Step {
     Allow,
     /// Refused it.
     Deny,
+}
+
+/// A step with the request it is about.
+struct Asked {
+    request: DeviceRequest,
+    code: UserCode,
+    step: Step,
 }
 
 impl Server {
@@ -64,6 +72,7 @@ impl Server {
         headers: &HeaderMap,
         address: Option<IpAddr>,
         body: &[u8],
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         if is_foreign(headers, instance) {
             return Err(consent::foreign());
@@ -111,8 +120,12 @@ impl Server {
         }
         match self.looked_up(instance, code, step).await? {
             Some(request) => {
-                self.stepped(instance, headers, request, code, step, &form)
-                    .await
+                let asked = Asked {
+                    request,
+                    code,
+                    step,
+                };
+                self.stepped(instance, headers, asked, &form, source).await
             }
             None => {
                 self.tries.note_wrong(address).await;
@@ -163,11 +176,15 @@ impl Server {
         &self,
         instance: &Instance,
         headers: &HeaderMap,
-        request: DeviceRequest,
-        code: UserCode,
-        step: Step,
+        asked: Asked,
         form: &Form<'_>,
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
+        let Asked {
+            request,
+            code,
+            step,
+        } = asked;
         match step {
             Step::Enter => Ok(self.confirm(instance, headers, &request, code, None)),
             Step::Deny => Ok(pages::device_notice(
@@ -184,7 +201,7 @@ impl Server {
                     let problem = Some("Tick at least one thing it may do, or deny.");
                     return Ok(self.confirm(instance, headers, &request, code, problem));
                 }
-                connect::begin(self, instance, departure(request), ticked).await
+                connect::begin(self, instance, departure(request), ticked, source).await
             }
         }
     }

@@ -27,8 +27,6 @@ use crate::{
     store::{Moment, records::Client},
 };
 
-/// Documents, good and bad ones, that are remembered.
-const MAX_REMEMBERED: u64 = 512;
 /// How long it is remembered that an address has no good document.
 const BAD_FOR: Duration = Duration::from_secs(60);
 const BOUNDS: Bounds = Bounds {
@@ -74,12 +72,12 @@ impl Expiry<DocumentAddress, Remembered> for AsSaid {
 }
 
 impl Documents {
-    /// `any_host` is for development.
-    pub(crate) fn new(fetcher: Fetcher, any_host: bool) -> Self {
+    /// `any_host` is for development; `remembered` says how many documents, good and bad ones, are kept.
+    pub(crate) fn new(fetcher: Fetcher, any_host: bool, remembered: u32) -> Self {
         Self {
             fetcher,
             remembered: Cache::builder()
-                .max_capacity(MAX_REMEMBERED)
+                .max_capacity(remembered.into())
                 .expire_after(AsSaid)
                 .build(),
             any_host,
@@ -89,6 +87,11 @@ impl Documents {
     /// Reads a `client_id` as a document's address; none when it is not one.
     pub(crate) fn address(&self, client_id: &str) -> Option<DocumentAddress> {
         DocumentAddress::parse(client_id, self.any_host)
+    }
+
+    /// Whether asking for this document fetches nothing.
+    pub(crate) fn remembers(&self, address: &DocumentAddress) -> bool {
+        self.remembered.contains_key(address)
     }
 
     /// The client that a document describes. Of several requests at once only one fetches; failures of the moment
@@ -217,7 +220,7 @@ mod tests {
     }
 
     fn development() -> Documents {
-        Documents::new(Fetcher::new(Reach::Development), true)
+        Documents::new(Fetcher::new(Reach::Development), true, 512)
     }
 
     fn good(url: &str) -> Page {
@@ -275,7 +278,7 @@ mod tests {
     async fn only_hosts_of_the_redirect_allow_list_are_asked() {
         let script = Script::new(&[&["10.0.0.1"], &["127.0.0.1"], &["::1"]]);
         let fetcher = Fetcher::with_resolver(Reach::Public, script);
-        let documents = Documents::new(fetcher, false);
+        let documents = Documents::new(fetcher, false, 512);
         for url in [
             "https://evil.example/client.json",
             "https://evilclaude.ai/client.json",

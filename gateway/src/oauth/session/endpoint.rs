@@ -23,6 +23,7 @@ use crate::{
         Moment,
         records::{Change, EndReason, Ending},
     },
+    throttle::Source,
 };
 
 impl Server {
@@ -32,11 +33,15 @@ impl Server {
         instance: &Instance,
         parts: &http::request::Parts,
         body: &[u8],
+        source: Option<Source>,
     ) -> Response {
         let headers = &parts.headers;
         let answer = match parts.method {
             Method::GET | Method::HEAD => self.show_connections(instance, headers).await,
-            Method::POST => self.change_connections(instance, headers, body).await,
+            Method::POST => {
+                self.change_connections(instance, headers, body, source)
+                    .await
+            }
             _ => return method_not_allowed("GET, HEAD, POST"),
         };
         answer.unwrap_or_else(|refusal| refusal.into_negotiated(headers))
@@ -85,6 +90,7 @@ impl Server {
         instance: &Instance,
         headers: &HeaderMap,
         body: &[u8],
+        source: Option<Source>,
     ) -> Result<Response, Refusal> {
         if is_foreign(headers, instance) {
             return Err(foreign());
@@ -97,7 +103,7 @@ impl Server {
         let form = Form::parse_lists(body).map_err(|_| bad("The form has too many fields."))?;
         let step = form.get("step").unwrap_or_default();
         if step == "sign_in" {
-            return self.connect_browser(instance).await;
+            return self.connect_browser(instance, source).await;
         }
         let Some(session) = self.session(instance, headers).await? else {
             // Over meanwhile: the page says how to sign in.
@@ -125,7 +131,11 @@ impl Server {
     }
 
     /// The browser becomes a client itself: it leaves for Internet Identity and comes back with a session.
-    async fn connect_browser(&self, instance: &Instance) -> Result<Response, Refusal> {
+    async fn connect_browser(
+        &self,
+        instance: &Instance,
+        source: Option<Source>,
+    ) -> Result<Response, Refusal> {
         let departure = connect::Departure {
             client_id: BROWSER.to_owned(),
             client_name: Some(BROWSER_NAME.to_owned()),
@@ -133,7 +143,14 @@ impl Server {
             ending: Ending::Browser,
             no_later_than: None,
         };
-        connect::begin(self, instance, departure, Scope::ALL.into_iter().collect()).await
+        connect::begin(
+            self,
+            instance,
+            departure,
+            Scope::ALL.into_iter().collect(),
+            source,
+        )
+        .await
     }
 
     /// Ends one of the user's connections; one that is not theirs or is over already changes nothing.

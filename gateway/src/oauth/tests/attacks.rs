@@ -3,31 +3,35 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use http::{HeaderMap, StatusCode, header};
 
-use super::house::{Browser, House, ORIGIN, REDIRECT, eventually};
+use super::house::{Answer, Browser, House, ORIGIN, REDIRECT, eventually};
 use crate::instance::InstanceName::{Beta, Prod};
 
 const ONLY: &str = "connection-0";
 
+/// The token answer of the one exchange that got one; the others were refused.
+fn only_winner(answers: &[Answer]) -> serde_json::Value {
+    let (won, lost): (Vec<_>, Vec<_>) = answers
+        .iter()
+        .partition(|answer| answer.status == StatusCode::OK);
+    assert_eq!(won.len(), 1, "{won:?}");
+    assert!(lost.iter().all(|answer| answer.error() == "invalid_grant"));
+    won[0].json()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_fifty_exchanges_of_one_code_one_pair_comes_out() {
+async fn code_replay_fifty_at_once_gives_exactly_one_pair() {
     let house = House::open().await;
     let client_id = house.register().await;
     let code = house.code(Beta, &client_id, &["ic:read"]).await;
     let answers = join_all((0..50).map(|_| house.exchange(Beta, &client_id, &code))).await;
-    // All of them are the genuine request within the grace, so all hear of the one pair there is.
-    let pairs: BTreeSet<_> = answers
-        .iter()
-        .map(|answer| {
-            let tokens = answer.json();
-            (
-                tokens["access_token"].to_string(),
-                tokens["refresh_token"].to_string(),
-            )
-        })
-        .collect();
-    assert_eq!(pairs.len(), 1);
-    // The signer was asked once for the code's slot and once for the pair's.
-    assert_eq!(house.signer.calls("add_slots"), 2);
+    let winner = only_winner(&answers);
+    // The losers are the winner's own client: they do not harm it.
+    house.present(Beta, &winner["access_token"]).await.unwrap();
+    let refresh = winner["refresh_token"].as_str().unwrap();
+    let renewed = house.refresh(Beta, &client_id, refresh).await;
+    assert_eq!(renewed.status, StatusCode::OK);
+    // The signer was asked once for the code's slot, once for the pair's and once for the renewed pair's.
+    assert_eq!(house.signer.calls("add_slots"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,16 +45,9 @@ async fn a_code_is_single_use_across_processes() {
         process.exchange(Beta, &client_id, &code)
     }))
     .await;
-    let tokens: BTreeSet<_> = answers
-        .iter()
-        .map(|answer| answer.json()["access_token"].to_string())
-        .collect();
-    assert_eq!(tokens.len(), 1);
-    // Slots of a pair that lost the race are given back: cookie, code and one pair remain until a token is used.
-    house
-        .present(Beta, &answers[0].json()["access_token"])
-        .await
-        .unwrap();
+    let winner = only_winner(&answers);
+    // Slots of a pair that lost the race are given back, and the code's goes when the token is used.
+    house.present(Beta, &winner["access_token"]).await.unwrap();
     eventually("two slots", || house.signer.slots(ONLY) == 2).await;
 }
 
@@ -93,7 +90,7 @@ async fn code_replay_by_a_stranger_revokes_what_it_issued() {
 }
 
 #[tokio::test]
-async fn code_replay_after_the_token_was_used_revokes_too() {
+async fn code_replay_by_the_same_client_gets_nothing_and_harms_nothing() {
     let house = House::open().await;
     let client_id = house.register().await;
     let code = house.code(Beta, &client_id, &["ic:read"]).await;
@@ -101,10 +98,7 @@ async fn code_replay_after_the_token_was_used_revokes_too() {
     house.present(Beta, &tokens["access_token"]).await.unwrap();
     let again = house.exchange(Beta, &client_id, &code).await;
     assert_eq!(again.error(), "invalid_grant");
-    house
-        .present(Beta, &tokens["access_token"])
-        .await
-        .unwrap_err();
+    house.present(Beta, &tokens["access_token"]).await.unwrap();
 }
 
 #[tokio::test]
@@ -360,7 +354,13 @@ async fn a_token_works_in_one_authorization_header_only() {
             format!("Bearer {token}").parse().unwrap(),
         );
     }
-    assert!(house.oauth.authenticate(Beta, &headers).await.is_err());
+    assert!(
+        house
+            .oauth
+            .authenticate(Beta, &headers, &http::Extensions::new())
+            .await
+            .is_err()
+    );
     // A refresh token is no access token.
     assert!(house.present(Beta, &tokens["refresh_token"]).await.is_err());
 }

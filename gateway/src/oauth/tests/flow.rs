@@ -175,15 +175,11 @@ async fn the_signer_being_away_costs_a_retry_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_given_again() {
+async fn a_lost_refresh_answer_is_given_again() {
     let house = House::open().await;
     let client_id = house.register().await;
     let code = house.code(Beta, &client_id, &["ic:read"]).await;
     let first = house.exchange(Beta, &client_id, &code).await.json();
-    let again = house.exchange(Beta, &client_id, &code).await.json();
-    assert_eq!(again["access_token"], first["access_token"]);
-    assert_eq!(again["refresh_token"], first["refresh_token"]);
-
     let refresh = first["refresh_token"].as_str().unwrap();
     let first = house.refresh(Beta, &client_id, refresh).await.json();
     let again = house.refresh(Beta, &client_id, refresh).await.json();
@@ -302,7 +298,7 @@ async fn the_challenge_leads_to_the_metadata() {
     let host = |host: &'static str| HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
     let response = house
         .oauth
-        .authenticate(Prod, &host("localhost:8000"))
+        .authenticate(Prod, &host("localhost:8000"), &http::Extensions::new())
         .await
         .unwrap_err();
     assert_eq!(
@@ -316,7 +312,11 @@ async fn the_challenge_leads_to_the_metadata() {
         "Bearer icg_at_nonsense".parse().unwrap(),
     );
     headers.insert(header::ACCEPT, "text/html,*/*".parse().unwrap());
-    let response = house.oauth.authenticate(Beta, &headers).await.unwrap_err();
+    let response = house
+        .oauth
+        .authenticate(Beta, &headers, &http::Extensions::new())
+        .await
+        .unwrap_err();
     let challenge = response.headers()[header::WWW_AUTHENTICATE]
         .to_str()
         .unwrap();

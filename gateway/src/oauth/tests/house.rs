@@ -431,7 +431,8 @@ impl House {
     ) -> Result<Authorized, Answer> {
         let value = format!("bearer {}", token.as_str().unwrap());
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
-        match self.oauth.authenticate(name, &headers).await {
+        let nowhere = http::Extensions::new();
+        match self.oauth.authenticate(name, &headers, &nowhere).await {
             Ok(authorized) => Ok(authorized),
             Err(response) => Err(Answer::of(response).await),
         }

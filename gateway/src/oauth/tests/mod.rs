@@ -4,6 +4,7 @@ mod attacks;
 mod documents;
 mod flow;
 mod house;
+mod management;
 mod siblings;
 mod signer;
 

@@ -27,10 +27,6 @@ pub(crate) struct State {
     pub(crate) access_level: v1::AccessLevel,
     pub(crate) grant_expires_at: Moment,
     pub(crate) replaced: Vec<String>,
-    /// Session keys that the user has registered with Internet Identity.
-    pub(crate) registered: BTreeSet<Vec<u8>>,
-    /// What was said of them when they completed something.
-    pub(crate) hints: Vec<v1::RegisteredKey>,
     /// Every call fails for this reason.
     pub(crate) failing: Option<Reason>,
     pub(crate) calls: BTreeMap<&'static str, u32>,
@@ -80,8 +76,6 @@ impl Double {
             access_level: v1::AccessLevel::All,
             grant_expires_at: Moment::now().plus(86_400),
             replaced: Vec::new(),
-            registered: BTreeSet::new(),
-            hints: Vec::new(),
             failing: None,
             calls: BTreeMap::new(),
         }));
@@ -162,11 +156,7 @@ impl Connections for Service {
             slot_id,
             registration_key_der: vec![0x30, 0x2A],
             expires_at_ns: Moment::now().plus(900).nanos(),
-            session_keys_der: request.key_request.map_or_else(Vec::new, |asked| {
-                (0..asked.session_keys)
-                    .map(|number| format!("session key {number}").into_bytes())
-                    .collect()
-            }),
+            session_keys_der: Vec::new(),
         }))
     }
 
@@ -177,12 +167,6 @@ impl Connections for Service {
         let mut state = self.state("complete")?;
         let request = request.into_inner();
         let (id, _) = state.slots(request.connection)?;
-        if let Some(key) = request.registered_key {
-            if !state.registered.contains(&key.session_key_der) {
-                return Err(refuse(Reason::ConnectionPending));
-            }
-            state.hints.push(key);
-        }
         match request.delegation_chain.as_str() {
             "tampered" => return Err(refuse(Reason::ChainInvalid)),
             "foreign" => return Err(refuse(Reason::ChainForeignKey)),
@@ -211,6 +195,7 @@ impl Connections for Service {
             .iter()
             .map(|new| slot_of(&new.secret))
             .collect();
+        slots.retain(|_, slot| !request.drop_slot_ids.contains(slot));
         slots.extend(
             request
                 .slots

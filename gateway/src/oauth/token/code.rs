@@ -19,9 +19,10 @@ pub(crate) struct CodeExchange {
     pub(crate) code_verifier: String,
 }
 
-/// A code works once. The very same request again within the grace, as long as nothing it issued was used, is a
-/// client that did not get its answer; any other second use means that the code was stolen, and revokes what it
-/// issued. A code that is not spent stays good when somebody else guesses at the verifier.
+/// A code is exchanged exactly once. The very same request again within the grace is a client whose requests crossed
+/// or whose answer was lost: it gets nothing, and what the first one got stays good. Any other second use means that
+/// the code was stolen, and revokes what it issued. A code that is not spent stays good when somebody else guesses at
+/// the verifier.
 pub(crate) fn judge(family: &Family, exchange: &CodeExchange, now: Moment) -> Verdict {
     let CredentialKind::Code {
         redirect_uri,
@@ -49,13 +50,9 @@ pub(crate) fn judge(family: &Family, exchange: &CodeExchange, now: Moment) -> Ve
         None => Verdict::Issue {
             scopes: family.credential.scopes,
         },
-        Some(spent_at)
-            if genuine
-                && now.since(spent_at) <= GRACE_SECONDS
-                && family.credential.succeeded_at.is_none() =>
-        {
-            Verdict::Repeat
-        }
+        Some(spent_at) if genuine && now.since(spent_at) <= GRACE_SECONDS => Verdict::Refuse(
+            refused("The code was exchanged already; use the tokens it gave, or connect again."),
+        ),
         Some(_) => Verdict::Revoke(refused(
             "The code was used before; for safety everything it issued is revoked. Connect again.",
         )),
@@ -86,6 +83,24 @@ mod tests {
         (family, exchange)
     }
 
+    /// The exchange with one binding wrong at a time.
+    fn wrong(exchange: &CodeExchange) -> [CodeExchange; 3] {
+        [
+            CodeExchange {
+                client_id: "other".to_owned(),
+                ..exchange.clone()
+            },
+            CodeExchange {
+                redirect_uri: Some("http://127.0.0.1:2/cb".to_owned()),
+                ..exchange.clone()
+            },
+            CodeExchange {
+                code_verifier: "x".repeat(43),
+                ..exchange.clone()
+            },
+        ]
+    }
+
     fn refuses(verdict: &Verdict) -> bool {
         matches!(verdict, Verdict::Refuse(refusal) if refusal.code == Code::InvalidGrant)
     }
@@ -108,21 +123,7 @@ mod tests {
     #[test]
     fn every_binding_is_checked_and_a_wrong_guess_does_not_spend_the_code() {
         let (family, exchange) = code_family();
-        let wrong = [
-            CodeExchange {
-                client_id: "other".to_owned(),
-                ..exchange.clone()
-            },
-            CodeExchange {
-                redirect_uri: Some("http://127.0.0.1:2/cb".to_owned()),
-                ..exchange.clone()
-            },
-            CodeExchange {
-                code_verifier: "x".repeat(43),
-                ..exchange.clone()
-            },
-        ];
-        for exchange in wrong {
+        for exchange in wrong(&exchange) {
             assert!(refuses(&judge(&family, &exchange, moment(1))));
         }
     }
@@ -140,13 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_request_within_the_grace_is_a_retry() {
+    fn the_same_request_within_the_grace_gets_nothing_and_harms_nothing() {
         let (mut family, exchange) = code_family();
         family.credential.spent_at = Some(moment(10));
-        assert_eq!(
-            judge(&family, &exchange, moment(10 + GRACE_SECONDS)),
-            Verdict::Repeat
-        );
+        let last = moment(10 + GRACE_SECONDS);
+        assert!(refuses(&judge(&family, &exchange, last)));
+        // Also when what it issued is in use.
+        family.credential.succeeded_at = Some(moment(11));
+        assert!(refuses(&judge(&family, &exchange, last)));
     }
 
     #[test]
@@ -155,18 +157,11 @@ mod tests {
         family.credential.spent_at = Some(moment(10));
         let late = judge(&family, &exchange, moment(11 + GRACE_SECONDS));
         assert!(matches!(late, Verdict::Revoke(_)));
-        let stranger = CodeExchange {
-            code_verifier: "x".repeat(43),
-            ..exchange.clone()
-        };
-        assert!(matches!(
-            judge(&family, &stranger, moment(11)),
-            Verdict::Revoke(_)
-        ));
-        family.credential.succeeded_at = Some(moment(11));
-        assert!(matches!(
-            judge(&family, &exchange, moment(12)),
-            Verdict::Revoke(_)
-        ));
+        for stranger in wrong(&exchange) {
+            assert!(matches!(
+                judge(&family, &stranger, moment(11)),
+                Verdict::Revoke(_)
+            ));
+        }
     }
 }

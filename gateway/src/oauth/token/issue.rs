@@ -11,10 +11,8 @@ use crate::{
     },
 };
 
-/// Longest life of an access token; it never outlives the grant.
-pub(crate) const ACCESS_SECONDS: u64 = 3_600;
 /// How long after its exchange a credential that comes again is taken for a retry or for a second process of the
-/// same client.
+/// same client. A refresh token then gives the same successors, a code gives nothing.
 pub(crate) const GRACE_SECONDS: u64 = 30;
 
 /// The credentials to hand out, with their slots at the signer.
@@ -24,6 +22,13 @@ pub(crate) struct Minted {
     pub(crate) access_slot: String,
     /// With its slot; none for clients that did not register for the refresh grant.
     pub(crate) refresh: Option<(Credential, String)>,
+}
+
+impl Minted {
+    fn credentials(&self) -> Vec<&Credential> {
+        let refresh = self.refresh.iter().map(|(refresh, _)| refresh);
+        std::iter::once(&self.access).chain(refresh).collect()
+    }
 }
 
 /// A successful token answer (RFC 6749 section 5.1).
@@ -50,9 +55,9 @@ pub(crate) enum Verdict {
     Revoke(Refusal),
 }
 
-/// When a new access token of the connection lapses.
-pub(crate) fn access_expiry(connection: &Connection, now: Moment) -> Moment {
-    now.plus(ACCESS_SECONDS).min(connection.expires_at)
+/// When a new access token of the connection lapses: it never outlives the grant.
+pub(crate) fn access_expiry(connection: &Connection, seconds: u64, now: Moment) -> Moment {
+    now.plus(seconds).min(connection.expires_at)
 }
 
 /// Turns a verdict into changes and an answer. `minted` is there whenever the first look said
@@ -95,9 +100,9 @@ fn issue(
     let spent = &family.credential;
     let connection = &family.connection;
     let mut changes = discard(family);
-    // Being exchanged is being used: what came before it is no longer needed.
+    // Being exchanged is being used. The slot of what came before it went when its own successors' were added.
     if spent.presented_at.is_none() {
-        changes.extend(first_use(spent));
+        changes.push(present(spent));
     }
     let successor = |credential: &Credential, kind, slot: String, scopes, expires_at| {
         Change::AddCredential(IssuedCredential {
@@ -116,13 +121,15 @@ fn issue(
             sealed: None,
         })
     };
-    let mut sealed = vec![&minted.access];
-    if let Some((refresh, _)) = &minted.refresh {
-        sealed.push(refresh);
-    }
     changes.push(Change::Spend {
         hash: spent.hash,
-        sealed: presented.seal_all(&sealed),
+        sealed: match spent.kind {
+            CredentialKind::Refresh | CredentialKind::Device { .. } => {
+                presented.seal_all(&minted.credentials())
+            }
+            // Never given again.
+            _ => Vec::new(),
+        },
     });
     changes.push(successor(
         &minted.access,
@@ -153,10 +160,7 @@ fn issue(
 
 /// What happens when a credential is used for the first time: its predecessor's slot goes.
 pub(crate) fn first_use(credential: &IssuedCredential) -> Vec<Change> {
-    let mut changes = vec![Change::Present {
-        hash: credential.hash,
-        predecessor: credential.predecessor,
-    }];
+    let mut changes = vec![present(credential)];
     if let Some(slot) = &credential.predecessor_slot {
         changes.push(Change::Chore(Chore::DropSlots {
             connection: credential.connection.clone(),
@@ -164,6 +168,13 @@ pub(crate) fn first_use(credential: &IssuedCredential) -> Vec<Change> {
         }));
     }
     changes
+}
+
+fn present(credential: &IssuedCredential) -> Change {
+    Change::Present {
+        hash: credential.hash,
+        predecessor: credential.predecessor,
+    }
 }
 
 /// Successors that were issued once and never used give way to new ones.

@@ -76,15 +76,6 @@ enum Sent {
     Poll(Poll),
 }
 
-impl Sent {
-    fn client_id(&self) -> &str {
-        match self {
-            Sent::Request(request) => request.grant.client_id(),
-            Sent::Poll(poll) => &poll.exchange.client_id,
-        }
-    }
-}
-
 impl Server {
     /// Answers a token request.
     pub(super) async fn token(
@@ -92,16 +83,7 @@ impl Server {
         instance: &Instance,
         body: &[u8],
     ) -> Result<Response, Refusal> {
-        let sent = parse(body, instance, self.device_grant)?;
-        let client_id = sent.client_id();
-        // A client with a document has no registration; its credentials know whose they are, the document is not
-        // needed again.
-        if self.store.client(client_id).await?.is_none()
-            && self.documents.address(client_id).is_none()
-        {
-            return Err(unknown_client());
-        }
-        let request = match sent {
+        let request = match parse(body, instance, self.device_grant)? {
             Sent::Request(request) => request,
             Sent::Poll(poll) => self.collect(instance, poll).await?,
         };
@@ -119,11 +101,16 @@ impl Server {
         request: &TokenRequest,
     ) -> Result<Granted, Refusal> {
         let hash = request.presented.digest();
-        let family = self
-            .store
-            .family(instance.name, &hash)
-            .await?
-            .ok_or_else(unknown)?;
+        let family = self.store.family(instance.name, &hash).await?;
+        // Whose connection it is, that client is known.
+        let client_id = request.grant.client_id();
+        let of_client = family
+            .as_ref()
+            .is_some_and(|family| family.connection.client_id == client_id);
+        if !of_client {
+            self.know(client_id).await?;
+        }
+        let family = family.ok_or_else(unknown)?;
         let minted = match request.grant.judge(&family, Moment::now()) {
             Verdict::Issue { .. } => Some(self.mint(&family, &request.presented).await?),
             Verdict::Repeat | Verdict::Refuse(_) | Verdict::Revoke(_) => None,
@@ -143,18 +130,27 @@ impl Server {
             );
         }
         let (changes, answer) = issue::carry_out(verdict, &family, &request.presented, minted, now);
-        if !changes.is_empty() {
-            transaction.apply(&changes, now).await?;
-            self.commit(transaction).await?;
-        }
+        transaction.apply(&changes, now).await?;
+        // Also when nothing changed: a repeated answer is given out only once the first one is on disk.
+        self.commit(transaction).await?;
         answer
     }
 
-    /// New credentials whose slots the signer has added already.
+    /// Whether the client may ask at all. One with a document has no registration; its credentials know whose they
+    /// are, the document is not needed again.
+    async fn know(&self, client_id: &str) -> Result<(), Refusal> {
+        let known = self.documents.address(client_id).is_some()
+            || self.store.client(client_id).await?.is_some();
+        if known { Ok(()) } else { Err(unknown_client()) }
+    }
+
+    /// New credentials whose slots the signer has added already. Who presents a credential for the first time has no use
+    /// for the one before it: that one's slot goes in the same step.
     async fn mint(&self, family: &Family, presented: &Credential) -> Result<Minted, Refusal> {
         let connection = &family.connection;
         let access = Credential::mint(Prefix::Access);
-        let access_expires_at = issue::access_expiry(connection, Moment::now());
+        let seconds = self.limits.access_token_time.as_secs();
+        let access_expires_at = issue::access_expiry(connection, seconds, Moment::now());
         let refresh = connection
             .may_refresh
             .then(|| Credential::mint(Prefix::Refresh));
@@ -170,6 +166,12 @@ impl Server {
             )
             .collect::<Vec<_>>();
         let wanted = slots.len();
+        let drop_slot_ids = match &family.credential {
+            first if first.presented_at.is_none() => {
+                first.predecessor_slot.iter().cloned().collect()
+            }
+            _ => Vec::new(),
+        };
         let added = self
             .signer
             .add_slots(v1::AddSlotsRequest {
@@ -178,6 +180,7 @@ impl Server {
                     secret: presented.secret().to_wire(),
                 }),
                 slots,
+                drop_slot_ids,
             })
             .await;
         let slot_ids = match added {

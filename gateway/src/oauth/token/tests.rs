@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     connection::{AccessLevel, ConnectionId},
     instance::InstanceName,
-    oauth::token::issue::{ACCESS_SECONDS, access_expiry, carry_out},
+    oauth::token::issue::{access_expiry, carry_out},
     scope::Scope,
     store::{
         Digest,
@@ -92,18 +92,21 @@ fn dropped(changes: &[Change]) -> Vec<String> {
 }
 
 #[test]
-fn an_access_token_lives_an_hour_and_never_longer_than_the_grant() {
+fn an_access_token_lives_its_time_and_never_longer_than_the_grant() {
     let (_, mut family) = presented();
     assert_eq!(
-        access_expiry(&family.connection, moment(0)),
-        moment(ACCESS_SECONDS)
+        access_expiry(&family.connection, 3_600, moment(0)),
+        moment(3_600)
     );
     family.connection.expires_at = moment(90);
-    assert_eq!(access_expiry(&family.connection, moment(0)), moment(90));
+    assert_eq!(
+        access_expiry(&family.connection, 3_600, moment(0)),
+        moment(90)
+    );
 }
 
 #[test]
-fn issuing_spends_the_credential_and_only_then_lets_its_predecessors_slot_go() {
+fn issuing_spends_the_credential_and_lets_no_slot_go() {
     let (presented, family) = presented();
     let scopes = Scopes::from_iter([Scope::Read]);
     let verdict = Verdict::Issue { scopes };
@@ -111,8 +114,12 @@ fn issuing_spends_the_credential_and_only_then_lets_its_predecessors_slot_go() {
     let granted = answer.ok().unwrap();
     assert_eq!(granted.scopes, scopes);
     assert_eq!(granted.expires_in, 3_599);
-    // The slot of what was exchanged stays until a successor is used.
-    assert_eq!(dropped(&changes), ["slot before"]);
+    // The slot of what was exchanged stays until a successor is used; the one before it went when these were added.
+    assert!(dropped(&changes).is_empty());
+    assert!(changes.contains(&Change::Present {
+        hash: presented.digest(),
+        predecessor: Some(Digest::of("before")),
+    }));
     let added: Vec<_> = changes
         .iter()
         .filter_map(|change| match change {
@@ -183,6 +190,24 @@ fn successors_that_never_arrived_give_way() {
     let (changes, _) = carry_out(verdict, &family, &presented, Some(minted()), moment(500));
     assert!(changes.contains(&Change::Forget(lost.hash)));
     assert_eq!(dropped(&changes), ["slot"]);
+}
+
+#[test]
+fn what_a_code_issued_is_never_kept_to_be_given_again() {
+    let presented = Credential::mint(Prefix::Code);
+    let kind = CredentialKind::Code {
+        redirect_uri: "http://127.0.0.1:1/cb".to_owned(),
+        code_challenge: verifier_and_challenge().1,
+    };
+    let family = family_of(kind, presented.digest());
+    let scopes = family.credential.scopes;
+    let verdict = Verdict::Issue { scopes };
+    let (changes, _) = carry_out(verdict, &family, &presented, Some(minted()), moment(1));
+    let spend = Change::Spend {
+        hash: presented.digest(),
+        sealed: Vec::new(),
+    };
+    assert!(changes.contains(&spend));
 }
 
 #[test]

@@ -34,6 +34,18 @@ pub struct NewSlotRow {
     pub record: SlotRecord,
 }
 
+/// What becomes of a connection's slots.
+pub struct SlotChange<'a> {
+    /// Added.
+    pub added: &'a [NewSlotRow],
+    /// Dropped; those that are not there are no error.
+    pub dropped: &'a [String],
+    /// How many there may be.
+    pub cap: u32,
+    /// Now.
+    pub now: Nanos,
+}
+
 /// A connection as one of its slots finds it.
 pub struct Opened {
     /// The connection.
@@ -124,7 +136,7 @@ impl Store {
         )
         .bind(id)
         .bind(slot_id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.readers)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let outer = &self.outer;
@@ -148,53 +160,57 @@ impl Store {
         }))
     }
 
-    /// Adds slots to a connection on the strength of one it has (`by`), all or none. A slot of the same id is renewed.
-    /// Lapsed slots make room.
+    /// Adds slots to a connection on the strength of one it has (`by`) and drops others, all or nothing. A slot of the
+    /// same id is renewed. Lapsed slots make room, and beyond `cap` those that lapse first; these are returned.
     ///
     /// # Errors
-    /// [`StoreError::NoConnection`] when the connection or the slot `by` is gone, [`StoreError::TooManySlots`] beyond
-    /// `cap`.
-    pub async fn add_slots(
+    /// [`StoreError::NoConnection`] when the connection or the slot `by` is gone.
+    pub async fn exchange_slots(
         &self,
         id: &str,
         by: &str,
-        slots: &[NewSlotRow],
-        cap: u32,
-        now: Nanos,
-    ) -> Result<(), StoreError> {
-        let mut sealed = Vec::with_capacity(slots.len());
-        for slot in slots {
+        change: SlotChange<'_>,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut sealed = Vec::with_capacity(change.added.len());
+        for slot in change.added {
             sealed.push(
                 self.outer
                     .seal(place(Tables::SLOTS, &[id, &slot.id]), &slot.record)?,
             );
         }
         let mut tx = self.write().await?;
-        sqlx::query("DELETE FROM slots WHERE connection_id = ? AND expires_at <= ?")
-            .bind(id)
-            .bind(time(now))
-            .execute(&mut *tx)
-            .await?;
-        // Asked again here: the slot may have been dropped since it was opened.
-        let known = sqlx::query("SELECT 1 FROM slots WHERE connection_id = ? AND id = ?")
-            .bind(id)
-            .bind(by);
-        if known.fetch_optional(&mut *tx).await?.is_none() {
+        // `by` is asked for here again: it may have been dropped since it was opened.
+        let known = sqlx::query(
+            "DELETE FROM slots WHERE connection_id = ?1 AND expires_at <= ?2;
+             DELETE FROM slots WHERE connection_id = ?1 AND id IN (SELECT value FROM json_each(?3));
+             SELECT 1 FROM slots WHERE connection_id = ?1 AND id = ?4",
+        )
+        .bind(id)
+        .bind(time(change.now))
+        .bind(json_array(change.dropped))
+        .bind(by)
+        .fetch_all(&mut *tx)
+        .await?;
+        if known.is_empty() {
             return Err(StoreError::NoConnection);
         }
-        for (slot, record) in slots.iter().zip(&sealed) {
+        for (slot, record) in change.added.iter().zip(&sealed) {
             insert_slot(&mut tx, id, &slot.id, slot.record.expires_at, record).await?;
         }
-        let count: i64 = sqlx::query("SELECT count(*) AS count FROM slots WHERE connection_id = ?")
-            .bind(id)
-            .fetch_one(&mut *tx)
-            .await?
-            .try_get("count")?;
-        if count > i64::from(cap) {
-            return Err(StoreError::TooManySlots);
-        }
+        let added = change.added.iter().map(|slot| slot.id.as_str());
+        let evicted = sqlx::query(
+            "DELETE FROM slots WHERE connection_id = ?1 AND id IN (
+                 SELECT id FROM slots WHERE connection_id = ?1
+                 ORDER BY id IN (SELECT value FROM json_each(?2)) DESC, expires_at DESC LIMIT -1 OFFSET ?3)
+             RETURNING id",
+        )
+        .bind(id)
+        .bind(json_array(added.chain([by])))
+        .bind(i64::from(change.cap))
+        .fetch_all(&mut *tx)
+        .await?;
         tx.commit().await?;
-        Ok(())
+        evicted.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
 
     /// Takes slots away; those that are not there are no error.
@@ -203,15 +219,14 @@ impl Store {
     /// When the database fails.
     pub async fn drop_slots(&self, id: &str, slot_ids: &[String]) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        for slot in slot_ids {
-            sqlx::query("DELETE FROM slots WHERE connection_id = ? AND id = ?")
-                .bind(id)
-                .bind(slot)
-                .execute(&mut *tx)
-                .await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        sqlx::query(
+            "DELETE FROM slots WHERE connection_id = ? AND id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(id)
+        .bind(json_array(slot_ids))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await
     }
 
     /// Deletes a connection, its slots and every key that only it could use.
@@ -221,9 +236,16 @@ impl Store {
     pub async fn close_connection(&self, id: &str) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         delete(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(())
+        tx.commit().await
     }
+}
+
+/// Ids as one argument of a statement.
+fn json_array<T: AsRef<str>>(ids: impl IntoIterator<Item = T>) -> String {
+    let ids = ids
+        .into_iter()
+        .map(|id| serde_json::Value::from(id.as_ref()));
+    serde_json::Value::from_iter(ids).to_string()
 }
 
 pub(super) async fn insert_slot(

@@ -1,5 +1,5 @@
 //! The database: SQLite in WAL mode with full synchronisation, so that nothing acknowledged is lost by a crash.
-//! Every method is one transaction.
+//! Every method is one transaction; those that wait at the same time share the wait for the disk.
 
 mod branch;
 mod connections;
@@ -7,16 +7,17 @@ mod continuation;
 mod grants;
 mod records;
 mod upkeep;
+mod writer;
 
-use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    SqlitePool,
+    Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 pub use branch::Branch;
-pub use connections::{Evicted, NewConnection, NewSlotRow, Opened};
+pub use connections::{Evicted, NewConnection, NewSlotRow, Opened, SlotChange};
 pub use continuation::{Continuation, Continued};
 pub use grants::Completion;
 pub use records::{
@@ -24,12 +25,13 @@ pub use records::{
     SlotRecord, User,
 };
 
+use self::writer::{Loan, Writer};
 use super::{
     outer::{Outer, Place, RecordError},
     sealed::SealError,
 };
 
-const POOL: u32 = 4;
+const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Names of the tables, as the outer layer authenticates them.
@@ -46,7 +48,8 @@ impl Tables {
 /// The signer's records at rest.
 #[derive(Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    writer: Writer,
+    readers: SqlitePool,
     outer: Outer,
 }
 
@@ -60,6 +63,9 @@ pub enum StoreError {
     /// SQLite failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// SQLite failed for all changes that were to become durable together.
+    #[error("the database failed: {0}")]
+    Group(#[from] Arc<sqlx::Error>),
     /// The schema could not be brought up to date.
     #[error("the database could not be brought to this version's schema: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -72,9 +78,6 @@ pub enum StoreError {
     /// The connection was closed, or never was.
     #[error("there is no such connection")]
     NoConnection,
-    /// The connection has as many slots as it may have.
-    #[error("the connection has too many slots")]
-    TooManySlots,
     /// The user has as many connections as one may have.
     #[error("the user has too many connections")]
     TooManyConnections,
@@ -100,23 +103,31 @@ impl Store {
             .busy_timeout(BUSY)
             // A deleted key is overwritten, not only unlinked.
             .pragma("secure_delete", "ON");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(POOL)
+        let mut writer = SqliteConnection::connect_with(&options).await?;
+        sqlx::migrate!("./migrations").run(&mut writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
             .acquire_timeout(BUSY)
-            .connect_with(options)
+            // A connection to a file does not go away while nobody looks.
+            .test_before_acquire(false)
+            .connect_with(options.read_only(true))
             .await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, outer })
+        Ok(Self {
+            writer: Writer::new(writer),
+            readers,
+            outer,
+        })
     }
 
     /// Closes the database after everything under way is done.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     /// A transaction that holds the write lock from the start, so that it never fails half way for want of it.
-    async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    async fn write(&self) -> Result<Loan, StoreError> {
+        self.writer.begin().await
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fs, time::Duration};
 
-use icgate_system::{Call, Client, Era, Instance, Stack, binary};
+use icgate_system::{Call, Client, Device, Era, Handshake, Instance, Stack, binary};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -77,7 +77,23 @@ impl Walk {
         }
     }
 
+    async fn by_key_request(instance: Instance) -> Self {
+        let stack = Stack::start_by(Handshake::KeyRequest).await;
+        let (address, visits) = listen().await;
+        let client = Client::register_at(stack.auth_server(instance), &address).await;
+        Self {
+            stack,
+            client,
+            visits,
+        }
+    }
+
     async fn take(&self, journey: &str) -> Outcome {
+        let start = self.client.authorization().url;
+        self.take_from(journey, &start).await
+    }
+
+    async fn take_from(&self, journey: &str, start: &Url) -> Outcome {
         let screenshots = binary("icgate");
         let screenshots = screenshots
             .ancestors()
@@ -89,7 +105,7 @@ impl Walk {
         let (mut command, _dir) = node("browser", &["sign_in.mjs"]);
         command
             .arg(journey)
-            .arg(self.client.authorization().url.as_str())
+            .arg(start.as_str())
             .arg(&self.client.redirect_uri)
             .arg(screenshots)
             .kill_on_drop(true);
@@ -307,4 +323,39 @@ async fn a_network_that_failed_once_is_tried_again() {
     assert!(refused.retry, "{refused:?}");
     let arrived = outcome.arrived.expect("the second attempt arrives");
     assert!(walk.client.returned(&arrived).contains_key("code"));
+}
+
+#[tokio::test]
+async fn a_person_signs_in_by_key_request() {
+    let mut walk = Walk::by_key_request(Instance::Beta).await;
+    let outcome = walk.take("key_request").await;
+    assert_eq!(outcome.console, [""; 0]);
+    assert!(walk.visit().is_some(), "the browser came to the client");
+    for address in &outcome.history {
+        assert!(!address.contains("fs="), "{address} is kept");
+    }
+    let arrived = outcome.arrived.expect("the client's address");
+    let code = &walk.client.returned(&arrived)["code"];
+    walk.client.redeem(code).await;
+}
+
+#[tokio::test]
+async fn a_person_signs_in_for_a_device() {
+    let walk = Walk::start(Instance::Beta).await;
+    let device = Device::register(walk.stack.auth_server(Instance::Beta)).await;
+    let codes = device.codes(&[]).await;
+    let outcome = walk
+        .take_from("device", &codes.verification_uri_complete)
+        .await;
+    assert_eq!(outcome.console, [""; 0]);
+    let shots: Vec<_> = outcome
+        .shots
+        .iter()
+        .map(|shot| shot.name.as_str())
+        .collect();
+    assert_eq!(shots, ["device-code", "device-confirm", "device-done"]);
+    let text = outcome.text.expect("what the confirm page says");
+    assert!(text.contains(&codes.user_code), "{text}");
+    assert!(text.contains("television"), "{text}");
+    device.fetch(&codes).await;
 }

@@ -103,8 +103,8 @@ async fn a_read_only_grant_is_refused_before_an_update_leaves() {
     let error = agent
         .canister(Call::update(app, "increment", "()").at(APP))
         .await
-        .fails_with("INSUFFICIENT_SCOPE");
-    assert!(error.contains("Ask the user to sign in"), "{error}");
+        .fails_with("READ_ONLY");
+    assert!(error.contains("ask the user to reconnect"), "{error}");
     let sent = stack.devnet.requests_to("app").await;
     assert!(
         sent.iter().all(|request| request.endpoint != "call"),

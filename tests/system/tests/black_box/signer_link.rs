@@ -170,6 +170,7 @@ async fn slots_open_and_close_a_connection() {
             secret: token.to_wire(),
             expires_at_ns: nanoseconds_from_now(3600),
         }],
+        drop_slot_ids: Vec::new(),
     };
     let added = client.add_slots(slots.clone()).await.expect("add a slot");
     let again = client.add_slots(slots).await.expect("add it again");

@@ -1,19 +1,21 @@
-//! The `domain` argument: where the user is somebody.
+//! Origins of apps as people and agents write them: where the user is somebody.
 
 use url::{Host, Url};
 
 /// Longest text, in bytes; a host name has at most 253 characters.
 const MAX_LENGTH: usize = 512;
+/// Longest web address with its path, in bytes.
+const MAX_ADDRESS: usize = 2_048;
 
 /// An app's origin as an agent names it: scheme, host and port, nothing else. Internet Identity derives the user's
 /// principal from it, so a stray path or port would silently make another person; the signer canonicalises it
 /// further.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TargetOrigin(String);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct TargetOrigin(String);
 
 /// Why a text is no origin; reads on after "The domain …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum OriginError {
+pub(crate) enum OriginError {
     #[error("is empty; give the app's address, like https://oisy.com")]
     Empty,
     #[error("is too long for an app's address")]
@@ -33,7 +35,7 @@ pub(super) enum OriginError {
 impl TargetOrigin {
     /// Reads a bare host or an https origin; http only for a loopback host, and only where the configuration allows
     /// development targets.
-    pub(super) fn parse(text: &str, dev: bool) -> Result<Self, OriginError> {
+    pub(crate) fn parse(text: &str, dev: bool) -> Result<Self, OriginError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(OriginError::Empty);
@@ -76,10 +78,42 @@ impl TargetOrigin {
         Ok(Self(url.origin().ascii_serialization()))
     }
 
+    /// The origin of a web address, whatever path it has.
+    pub(crate) fn of_address(text: &str, dev: bool) -> Result<Self, OriginError> {
+        let text = text.trim();
+        if text.len() > MAX_ADDRESS {
+            return Err(OriginError::Length);
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(OriginError::Characters);
+        }
+        let host = scheme(text).map_or(0, |scheme| scheme.len() + "://".len());
+        let end = text[host..]
+            .find(['/', '?', '#'])
+            .map_or(text.len(), |path| host + path);
+        Self::parse(&text[..end], dev)
+    }
+
+    /// Whether an address is written with its scheme, as somebody does who means just this one.
+    pub(crate) fn is_literal(text: &str) -> bool {
+        scheme(text).is_some()
+    }
+
+    /// The same as a URL, whose path is `/`.
+    pub(crate) fn url(&self) -> Result<Url, OriginError> {
+        Url::parse(&self.0).map_err(|_| OriginError::Malformed)
+    }
+
     /// Scheme, host in lower case, and a port that is not the scheme's own.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What stands before `://` at an address's beginning; in its path or query that means nothing.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once("://")?;
+    (!scheme.contains(['/', '?', '#'])).then_some(scheme)
 }
 
 fn is_loopback(host: &Host<&str>) -> bool {
@@ -111,6 +145,31 @@ mod tests {
                 origin,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_path_has_an_origin() {
+        for (text, origin) in [
+            ("https://OISY.com/wallet?x=1#top", "https://oisy.com"),
+            ("oisy.com/@me", "https://oisy.com"),
+            ("oisy.com?next=https://evil.example", "https://oisy.com"),
+        ] {
+            let found = TargetOrigin::of_address(text, false).unwrap();
+            assert_eq!(found.as_str(), origin, "{text}");
+            assert_eq!(found.url().unwrap().path(), "/");
+            assert_eq!(TargetOrigin::is_literal(text), text.starts_with("https"));
+        }
+        for text in [
+            "",
+            "/oisy.com",
+            "https:///x",
+            "https://me@oisy.com/",
+            "http://oisy.com/",
+            "a b.com/",
+            "javascript:alert(1)",
+        ] {
+            assert!(TargetOrigin::of_address(text, false).is_err(), "{text}");
         }
     }
 

@@ -1,0 +1,95 @@
+//! From an app's name or address to where its users are derived, and to its canisters.
+//!
+//! Internet Identity derives another principal for every origin, so a wrong one silently makes the user another
+//! person. An origin is therefore declared by the app, or known here, or the app's own when it shows that it lives on
+//! the Internet Computer. It is never guessed.
+
+mod declaration;
+mod known;
+mod look_alike;
+mod resolve;
+
+pub(crate) use self::{
+    known::domains as known_domains,
+    resolve::{App, Basis, ResolveError},
+};
+use super::{
+    VISIT,
+    findings::Report,
+    site::{self, ExploreError},
+};
+use crate::{
+    fetch::{Fetcher, Visit},
+    origin::TargetOrigin,
+};
+
+/// Apps by name or address.
+pub(crate) struct Apps {
+    fetcher: Fetcher,
+    dev: bool,
+}
+
+/// An app that was opened.
+pub(crate) struct Opened {
+    /// Where its users are derived.
+    pub(crate) app: App,
+    /// Its canisters, as far as its site could be looked through.
+    pub(crate) report: Result<Report, ExploreError>,
+}
+
+impl Apps {
+    pub(super) fn new(fetcher: Fetcher, dev: bool) -> Self {
+        Self { fetcher, dev }
+    }
+
+    /// Begins a look at a website.
+    pub(crate) fn visit(&self) -> Visit {
+        self.fetcher.visit(VISIT)
+    }
+
+    /// Looks for the canisters a site works with.
+    pub(crate) async fn explore(
+        &self,
+        visit: &Visit,
+        origin: &TargetOrigin,
+    ) -> Result<Report, ResolveError> {
+        let home = origin.url()?;
+        site::explore(visit, origin, &home)
+            .await
+            .map_err(|error| match error {
+                ExploreError::Unreachable(error) => {
+                    ResolveError::Unreachable(origin.clone(), error)
+                }
+                ExploreError::Elsewhere(to) => ResolveError::Elsewhere(origin.clone(), to),
+            })
+    }
+
+    /// Where the users of the app at an address are derived.
+    pub(crate) async fn resolve(&self, visit: &Visit, address: &str) -> Result<App, ResolveError> {
+        let origin = TargetOrigin::of_address(address, self.dev)?;
+        let resembles = look_alike::of(&origin);
+        if let Some(known) = resembles
+            && !TargetOrigin::is_literal(address)
+        {
+            return Err(ResolveError::LookAlike(origin, known));
+        }
+        resolve::resolve(visit, origin, resembles, self.dev).await
+    }
+
+    /// The same for a name or an address, with the app's canisters. An address with `https://` is taken literally.
+    pub(crate) async fn open(&self, visit: &Visit, app: &str) -> Result<Opened, ResolveError> {
+        let app = app.trim();
+        let app = match known::named(app) {
+            Some(known) if !TargetOrigin::is_literal(app) => {
+                self.resolve(visit, known.address).await?
+            }
+            _ if app.contains('.') || TargetOrigin::is_literal(app) => {
+                self.resolve(visit, app).await?
+            }
+            _ => return Err(ResolveError::UnknownName(known::nearest_name(app))),
+        };
+        let home = app.origin.url()?;
+        let report = site::explore(visit, &app.origin, &home).await;
+        Ok(Opened { app, report })
+    }
+}
