@@ -164,7 +164,8 @@ async fn the_earlier_end_and_the_lower_level_hold() {
         reason(&world, &signer, &brief).await,
         Some(Reason::ConnectionEnded)
     );
-    acts(&world, &signer, &third).await.unwrap();
+    let described = signer.describe(&third.id, &third.secret).await.unwrap();
+    assert_eq!(described.standing, Standing::Live);
 }
 
 #[tokio::test]

@@ -33,10 +33,16 @@ async fn a_key_acts_within_its_scopes_and_survives_kill() {
     assert!(key.starts_with("icg_key_"), "{key}");
     let principal = agent(&stack, &key).principal(APP, None).await;
     let app = stack.devnet.canister("app").to_owned();
-    agent(&stack, &key)
-        .canister(Call::update(&app, "increment", "()").at(APP))
-        .await
-        .fails_with("INSUFFICIENT_SCOPE");
+    let update = Call::update(&app, "increment", "()").at(APP);
+    let refused = agent(&stack, &key)
+        .call_raw("call_canister", update.arguments())
+        .await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+    assert!(
+        refused.text.contains("INSUFFICIENT_SCOPE"),
+        "{}",
+        refused.text
+    );
     let page = person.connections().await;
     assert!(!page.body.contains(&key), "shown once");
     assert!(page.body.contains("API key"), "{}", page.body);

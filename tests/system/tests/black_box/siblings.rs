@@ -124,7 +124,7 @@ async fn the_lower_level_and_the_earlier_end_hold() {
     let refused = first
         .canister(Call::update(&app, "increment", "()").at(APP))
         .await;
-    refused.fails_with("INSUFFICIENT_SCOPE");
+    refused.fails_with("READ_ONLY");
     let renewed = two.first_client.refreshed(&two.first.refresh_token).await;
     assert_eq!(renewed.scope, "ic:read");
     assert!(renewed.expires_in <= 900, "{renewed:?}");
