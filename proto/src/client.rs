@@ -9,10 +9,11 @@ use crate::{
     Link, LinkError, MAX_REQUEST, Reason, SignerError,
     stream::SignStream,
     v1::{
-        AddSlotsRequest, AddSlotsResponse, BeginRequest, BeginResponse, CloseRequest,
-        CompleteRequest, CompleteResponse, DescribeRequest, DescribeResponse, DropSlotsRequest,
-        GetPrincipalRequest, GetPrincipalResponse, ListAccountsRequest, ListAccountsResponse,
-        SignQueryRequest, SignReadStateRequest, SignUpdateRequest, SignedRequest,
+        AddSlotsRequest, AddSlotsResponse, BeginRequest, BeginResponse, BranchRequest,
+        BranchResponse, CloseRequest, CompleteRequest, CompleteResponse, ContinueRequest,
+        ContinueResponse, DescribeRequest, DescribeResponse, DropSlotsRequest, GetPrincipalRequest,
+        GetPrincipalResponse, ListAccountsRequest, ListAccountsResponse, SignQueryRequest,
+        SignReadStateRequest, SignUpdateRequest, SignedRequest,
         connections_client::ConnectionsClient, identities_client::IdentitiesClient,
         sign_stream_request::Call, signing_client::SigningClient,
     },
@@ -85,6 +86,14 @@ impl SignerClient {
     unary!(
         /// Opens a connection to further credentials.
         add_slots, connections, AddSlotsRequest => AddSlotsResponse, LOCAL_DEADLINE
+    );
+    unary!(
+        /// Moves replaced connections to this connection's grant.
+        r#continue, connections, ContinueRequest => ContinueResponse, LOCAL_DEADLINE
+    );
+    unary!(
+        /// Makes a further connection on the same grant.
+        branch, connections, BranchRequest => BranchResponse, LOCAL_DEADLINE
     );
     unary!(
         /// What a connection is and may do.

@@ -48,6 +48,9 @@ reasons! {
     /// The connection expired, was closed, or Internet Identity no longer honours its grant: the user has to
     /// connect again.
     ConnectionEnded = "CONNECTION_ENDED", Unauthenticated;
+    /// The user signed in again, which replaced the connection's grant, and has not said yet whether it goes on.
+    /// Worth a retry.
+    ConnectionReplaced = "CONNECTION_REPLACED", FailedPrecondition;
     /// The connection was begun but the user has not finished signing in.
     ConnectionPending = "CONNECTION_PENDING", FailedPrecondition;
     /// The call needs a scope that the connection's ceiling does not have.
@@ -83,7 +86,10 @@ impl Reason {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Reason::IdentityUnavailable | Reason::Overloaded | Reason::SignerUnavailable
+            Reason::IdentityUnavailable
+                | Reason::Overloaded
+                | Reason::SignerUnavailable
+                | Reason::ConnectionReplaced
         )
     }
 }

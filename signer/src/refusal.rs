@@ -34,6 +34,20 @@ pub(crate) fn connection_ended() -> SignerError {
     SignerError::new(Reason::ConnectionEnded, SESSION_OVER)
 }
 
+pub(crate) fn connection_replaced() -> SignerError {
+    SignerError::new(
+        Reason::ConnectionReplaced,
+        "The user is signing in again and has not said yet whether this connection goes on. Try again in a minute.",
+    )
+}
+
+pub(crate) fn too_many_connections() -> SignerError {
+    SignerError::new(
+        Reason::Overloaded,
+        "The user has as many connections as one may have. Ask the user to end one first.",
+    )
+}
+
 pub(crate) fn connection_pending() -> SignerError {
     SignerError::new(
         Reason::ConnectionPending,
@@ -150,6 +164,7 @@ impl From<StoreError> for crate::refusal::Stored {
     fn from(error: StoreError) -> Self {
         Self(match error {
             StoreError::NoConnection => secret_refused(),
+            StoreError::TooManyConnections => too_many_connections(),
             StoreError::Database(sqlx::Error::PoolTimedOut) => {
                 warn!("the database is too busy");
                 overloaded()

@@ -42,6 +42,8 @@ pub struct Instance {
 pub struct Limits {
     /// Connections begun and not completed; beyond it the oldest pending one is forgotten, never a live one.
     pub pending_connections: u32,
+    /// Connections that one grant, and so one user, may have.
+    pub connections_per_grant: u32,
     /// TLS connections at once.
     pub tls_connections: u32,
     /// Streams (calls under way) of one TLS connection.
@@ -56,6 +58,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pending_connections: 1024,
+            connections_per_grant: 64,
             tls_connections: 256,
             concurrent_streams: 256,
             requests_in_flight: 256,

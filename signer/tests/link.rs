@@ -356,6 +356,14 @@ async fn every_method(channel: tonic::transport::Channel) -> HashMap<&'static st
             reason(connections.close(v1::CloseRequest::default()).await),
         ),
         (
+            "continue",
+            reason(connections.r#continue(v1::ContinueRequest::default()).await),
+        ),
+        (
+            "branch",
+            reason(connections.branch(v1::BranchRequest::default()).await),
+        ),
+        (
             "list_accounts",
             reason(
                 identities

@@ -363,7 +363,7 @@ async fn signing_in_again_replaces_the_users_earlier_grant_and_nobody_elses() {
         .whoami(&signer, &first, AccountName::Default)
         .await
         .unwrap_err();
-    assert_eq!(error.reason, Reason::ConnectionEnded);
+    assert_eq!(error.reason, Reason::ConnectionReplaced);
     for bearer in [&second, &bob] {
         assert!(
             world

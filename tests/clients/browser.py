@@ -9,10 +9,12 @@ Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II,
 Standard library only, so that clients of every language can share it.
 """
 
+import html
 import html.parser
 import http.cookiejar
 import json
 import os
+import re
 import sys
 import urllib.parse
 import urllib.request
@@ -92,7 +94,17 @@ class Browser:
         body = json.dumps({"state": values["state"], "delegation": values["delegation"]})
         redeem = address.removesuffix("/callback") + "/redeem"
         answer = self.open(redeem, body.encode(), {"Content-Type": "application/json"})
-        return json.load(answer)["redirect"]
+        redirect = json.load(answer)["redirect"]
+        return self.end_others(redirect) if "/oauth/connect/others?" in redirect else redirect
+
+    def end_others(self, url):
+        """The question about the person's other connections: none of them goes on."""
+        form = Form()
+        form.feed(self.open(url).read().decode())
+        target = urllib.parse.urljoin(url, form.action)
+        page = self.open(target, urllib.parse.urlencode(form.fields).encode()).read().decode()
+        link = re.search(r'<a class="button strong" href="([^"]+)"', page)
+        return html.unescape(link[1])
 
 
 def internet_identity(link):

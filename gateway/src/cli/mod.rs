@@ -1,6 +1,7 @@
 //! Commands of the icgate binary.
 
 mod health;
+mod keys;
 mod root_key;
 mod serve;
 
@@ -36,6 +37,9 @@ enum Command {
     Serve(ServeArguments),
     /// Ask the configured server whether it and its signer are well.
     Health,
+    /// List or revoke API keys, beside the running server.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print the root key of a local replica as hex DER.
     RootKey {
         /// The replica, on loopback.
@@ -68,6 +72,10 @@ pub fn run() -> ExitCode {
             },
             Command::Health => match settings() {
                 Ok(config) => health::run(&config).await,
+                Err(error) => misconfigured(&error),
+            },
+            Command::Keys(command) => match settings() {
+                Ok(config) => keys::run(&config, command).await,
                 Err(error) => misconfigured(&error),
             },
             Command::RootKey { ic_url } => root_key::run(&ic_url).await,

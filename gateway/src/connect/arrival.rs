@@ -1,12 +1,16 @@
 //! Where every completed sign-in arrives, whichever handshake it came by and wherever it ends.
 
+use http::HeaderValue;
 use icgate_proto::v1;
 
-use super::{failure::Failure, reference};
+use super::{failure::Failure, question, reference};
 use crate::{
     connection::{AccessLevel, ConnectionId},
     instance::Instance,
-    oauth::{Code, Credential, Prefix, ReturnAddress, Server, device},
+    oauth::{
+        Code, Cookie, Credential, NewSession, Prefix, ReturnAddress, Server, connections_page,
+        device,
+    },
     scope::{Scope, Scopes},
     store::{
         Digest, Moment,
@@ -24,6 +28,17 @@ const EXCHANGE_SECONDS: u64 = 60;
 #[derive(Debug)]
 pub(super) struct Landing {
     pub(super) location: String,
+    /// The browser session that the sign-in left.
+    pub(super) cookie: Option<HeaderValue>,
+}
+
+impl Landing {
+    pub(super) fn at(location: String) -> Self {
+        Self {
+            location,
+            cookie: None,
+        }
+    }
 }
 
 /// Refuses a sign-in whose end nobody waits for any more, before anything is registered for it.
@@ -43,28 +58,60 @@ pub(super) async fn expected(
     }
 }
 
-/// Keeps what the user granted and leads the browser to the sign-in's end.
+/// Takes what the user granted. When the sign-in replaced the grant of other connections, the browser goes where the
+/// user says which of them go on, and nothing is issued before; otherwise it goes to the sign-in's end. `own` is the
+/// session that the browser has already.
 pub(super) async fn land(
     server: &Server,
     instance: &Instance,
     connect: &PendingConnect,
     cookie: &Credential,
+    own: Option<ConnectionId>,
     completed: v1::CompleteResponse,
 ) -> Result<Landing, Failure> {
     let granted = Granted::read(completed, connect)?;
     if granted.scopes.is_empty() {
-        return refused_by_level(server, instance, connect).await;
+        return refused_by_level(server, instance, connect, granted.replaced).await;
     }
-    let code = Credential::mint(Prefix::Code);
-    let expires_at = code_expiry(server, connect);
+    if question::ask(server, instance, connect, cookie, own.as_ref(), &granted).await? {
+        return Ok(Landing::at(question::address(instance, connect)));
+    }
+    finish(server, instance, connect, cookie, granted, Vec::new()).await
+}
+
+/// Keeps what the user granted, what becomes of the connections beside it, and leads the browser to the sign-in's end.
+pub(super) async fn finish(
+    server: &Server,
+    instance: &Instance,
+    connect: &PendingConnect,
+    cookie: &Credential,
+    granted: Granted,
+    beside: Vec<Change>,
+) -> Result<Landing, Failure> {
+    let (code, session, expires_at) = match connect.ending {
+        Ending::Browser => (Credential::mint(Prefix::Session), None, granted.expires_at),
+        Ending::Redirect { .. } | Ending::Device { .. } => {
+            let opener = reference(connect, cookie);
+            let session = server
+                .branch_session(opener, granted.scopes, granted.expires_at)
+                .await;
+            let code = Credential::mint(Prefix::Code);
+            (code, session, code_expiry(server, connect))
+        }
+    };
     let slot = add_slot(server, connect, cookie, &code, expires_at).await?;
+    let handed_out: Vec<&Credential> = [&code]
+        .into_iter()
+        .chain(session.iter().map(|session| &session.credential))
+        .collect();
     let issued = Issued {
         hash: code.digest(),
         slot,
         expires_at,
-        sealed: cookie.seal_all(&[&code]),
+        sealed: cookie.seal_all(&handed_out),
+        session,
     };
-    record(server, instance, connect, granted, issued, &code).await
+    record(server, instance, connect, granted, beside, issued, &code).await
 }
 
 /// A sign-in that is complete already leads to the same place again, as long as its code is not used.
@@ -75,12 +122,25 @@ pub(super) async fn again(
     cookie: &Credential,
     sealed: &[u8],
 ) -> Result<Landing, Failure> {
-    let code = cookie
-        .unseal_all(sealed, &[Prefix::Code])
-        .and_then(|codes| codes.into_iter().next())
-        .ok_or_else(Failure::too_late)?;
+    let prefixes = match connect.ending {
+        Ending::Browser => [Prefix::Session, Prefix::Session],
+        Ending::Redirect { .. } | Ending::Device { .. } => [Prefix::Code, Prefix::Session],
+    };
+    let mut credentials = cookie
+        .unseal_all(sealed, &prefixes)
+        .ok_or_else(Failure::too_late)?
+        .into_iter();
+    let code = credentials.next().ok_or_else(Failure::too_late)?;
+    let session = credentials.next();
+    let digest = session.as_ref().unwrap_or(&code).digest();
+    let session_end = server.store.family(instance.name, &digest).await?;
+    let session_end = session_end.map(|family| family.credential.expires_at);
+    let landing = |code| {
+        let end = session_end.unwrap_or(connect.expires_at);
+        landing(instance, connect, code, session.as_ref(), end)
+    };
     if matches!(connect.ending, Ending::Device { .. }) {
-        return Ok(landing(instance, connect, &code));
+        return Ok(landing(&code));
     }
     let family = server.store.family(instance.name, &code.digest()).await?;
     match family {
@@ -88,7 +148,7 @@ pub(super) async fn again(
             if family.credential.spent_at.is_none()
                 && Moment::now() < family.credential.expires_at =>
         {
-            Ok(landing(instance, connect, &code))
+            Ok(landing(&code))
         }
         _ => Err(Failure::new(
             "This sign-in is finished already. You can close this page and go back to your app.",
@@ -96,32 +156,42 @@ pub(super) async fn again(
     }
 }
 
-fn landing(instance: &Instance, connect: &PendingConnect, code: &Credential) -> Landing {
-    let location = match return_address(instance, connect) {
-        Some(address) => address.with_code(&code.text()),
-        None => device::done(instance),
+/// `session` is there unless the code is the session itself.
+fn landing(
+    instance: &Instance,
+    connect: &PendingConnect,
+    code: &Credential,
+    session: Option<&Credential>,
+    session_end: Moment,
+) -> Landing {
+    let (location, session) = match (&connect.ending, return_address(instance, connect)) {
+        (Ending::Browser, _) => (connections_page(instance), Some(code)),
+        (_, Some(address)) => (address.with_code(&code.text()), session),
+        (_, None) => (device::done(instance), session),
     };
-    Landing { location }
+    let seconds = session_end.since(Moment::now());
+    Landing {
+        location,
+        cookie: session.map(|session| Cookie::session(instance).set(&session.text(), seconds)),
+    }
 }
 
 /// What Internet Identity granted, as the signer read it.
-struct Granted {
-    user_id: String,
+pub(super) struct Granted {
+    pub(super) user_id: String,
     scopes: Scopes,
     access_level: AccessLevel,
     expires_at: Moment,
-    replaced: Vec<ConnectionId>,
+    pub(super) replaced: Vec<ConnectionId>,
 }
 
 impl Granted {
-    fn read(completed: v1::CompleteResponse, connect: &PendingConnect) -> Result<Self, Failure> {
-        let access_level = match completed.access_level() {
-            v1::AccessLevel::All => AccessLevel::All,
-            v1::AccessLevel::Queries => AccessLevel::Queries,
-            v1::AccessLevel::Unspecified => {
-                return Err(Failure::new("The signer's answer is incomplete."));
-            }
-        };
+    pub(super) fn read(
+        completed: v1::CompleteResponse,
+        connect: &PendingConnect,
+    ) -> Result<Self, Failure> {
+        let access_level = level_of(completed.access_level())
+            .ok_or_else(|| Failure::new("The signer's answer is incomplete."))?;
         let user = completed
             .user
             .ok_or_else(|| Failure::new("The signer's answer is incomplete."))?;
@@ -145,8 +215,17 @@ impl Granted {
     }
 }
 
+/// The level as the signer says it.
+pub(crate) fn level_of(level: v1::AccessLevel) -> Option<AccessLevel> {
+    match level {
+        v1::AccessLevel::All => Some(AccessLevel::All),
+        v1::AccessLevel::Queries => Some(AccessLevel::Queries),
+        v1::AccessLevel::Unspecified => None,
+    }
+}
+
 /// Management and funding calls are update calls too.
-fn allowed_by(level: AccessLevel) -> Scopes {
+pub(super) fn allowed_by(level: AccessLevel) -> Scopes {
     match level {
         AccessLevel::All => Scope::ALL.into_iter().collect(),
         AccessLevel::Queries => Scopes::from_iter([Scope::Read]),
@@ -158,17 +237,17 @@ async fn refused_by_level(
     server: &Server,
     instance: &Instance,
     connect: &PendingConnect,
+    replaced: Vec<ConnectionId>,
 ) -> Result<Landing, Failure> {
-    let mut changes = vec![Change::ForgetConnect(connect.state), close(connect)];
+    let mut changes: Vec<_> = end_replaced(replaced).collect();
+    changes.extend([Change::ForgetConnect(connect.state), close(connect)]);
     if let Ending::Device { device } = connect.ending {
         changes.push(Change::Device(DeviceChange::Denied(device)));
     }
     server.make(&changes).await?;
     let text = "Internet Identity allows questions only, and only actions were asked for.";
     match return_address(instance, connect) {
-        Some(address) => Ok(Landing {
-            location: address.with_error(Code::AccessDenied, text),
-        }),
+        Some(address) => Ok(Landing::at(address.with_error(Code::AccessDenied, text))),
         None => Err(Failure::new(format!(
             "{text} Start again on your device and allow actions, or tick Read."
         ))),
@@ -179,7 +258,7 @@ async fn refused_by_level(
 fn code_expiry(server: &Server, connect: &PendingConnect) -> Moment {
     let soon = Moment::now().plus(server.limits.code_time.as_secs());
     match connect.ending {
-        Ending::Redirect { .. } => soon,
+        Ending::Redirect { .. } | Ending::Browser => soon,
         Ending::Device { .. } => soon.max(connect.expires_at),
     }
 }
@@ -214,6 +293,7 @@ async fn record(
     instance: &Instance,
     connect: &PendingConnect,
     granted: Granted,
+    beside: Vec<Change>,
     issued: Issued,
     code: &Credential,
 ) -> Result<Landing, Failure> {
@@ -241,18 +321,31 @@ async fn record(
             .await?
             .and_then(|request| device_end(request, code, now))
             .ok_or_else(unawaited),
+        Ending::Browser => Ok(End::Browser),
     };
+    let session_end = granted.expires_at;
+    let session = issued.session.as_ref().map(|it| it.credential.clone());
     let changes = match &end {
         Ok(end) => complete(connect, granted, issued, end, now),
-        Err(_) => end_replaced(granted.replaced)
+        Err(_) => issued
+            .session
+            .iter()
+            .map(NewSession::close)
             .chain([close(connect)])
             .collect(),
     };
+    transaction.apply(&beside, now).await?;
     transaction.apply(&changes, now).await?;
     server.commit(transaction).await?;
     end?;
     tracing::info!(connection = %connect.connection, client = %connect.client_id, "connected");
-    Ok(landing(instance, connect, code))
+    Ok(landing(
+        instance,
+        connect,
+        code,
+        session.as_ref(),
+        session_end,
+    ))
 }
 
 /// The end of a sign-in as it stands when it arrives.
@@ -266,6 +359,7 @@ enum End {
         code_challenge: Option<String>,
         sealed: Vec<u8>,
     },
+    Browser,
 }
 
 fn device_end(request: DeviceRequest, code: &Credential, now: Moment) -> Option<End> {
@@ -282,9 +376,10 @@ struct Issued {
     slot: String,
     expires_at: Moment,
     sealed: Vec<u8>,
+    session: Option<NewSession>,
 }
 
-/// What a completed sign-in leaves: a connection with one code, and the end of those whose grant it took.
+/// What a completed sign-in leaves: a connection with one code, and a browser session.
 fn complete(
     connect: &PendingConnect,
     granted: Granted,
@@ -293,7 +388,10 @@ fn complete(
     now: Moment,
 ) -> Vec<Change> {
     let expires_at = issued.expires_at.min(granted.expires_at);
-    let mut changes: Vec<_> = end_replaced(granted.replaced).collect();
+    let mut changes = Vec::new();
+    if let Some(session) = issued.session {
+        changes.extend(session.record(connect.instance, &granted.user_id, now));
+    }
     changes.push(Change::AddConnection(Connection {
         id: connect.connection.clone(),
         instance: connect.instance,
@@ -329,6 +427,7 @@ fn complete(
                 code_challenge: code_challenge.clone(),
             }
         }
+        End::Browser => CredentialKind::Session,
     };
     changes.push(Change::AddCredential(IssuedCredential {
         hash: issued.hash,
@@ -384,6 +483,6 @@ fn return_address(instance: &Instance, connect: &PendingConnect) -> Option<Retur
             state: client_state.clone(),
             issuer: instance.issuer(),
         }),
-        Ending::Device { .. } => None,
+        Ending::Device { .. } | Ending::Browser => None,
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::{
     body::Response,
     oauth::{Refusal, no_store_json},
+    pages,
     store::StoreError,
     throttle::TooMany,
 };
@@ -75,6 +76,10 @@ impl Failure {
         )
     }
 
+    pub(super) fn into_page(self) -> Response {
+        pages::error(self.status, &self.text)
+    }
+
     pub(super) fn into_response(self) -> Response {
         let mut answer = json!({ "error": self.text });
         if self.retry.is_some() {
@@ -114,9 +119,10 @@ impl From<SignerError> for Failure {
                 "Internet Identity refused the connection: {} {start_again}",
                 error.message
             )),
-            Reason::SecretRefused | Reason::ConnectionEnded | Reason::ConnectionPending => {
-                Failure::too_late()
-            }
+            Reason::SecretRefused
+            | Reason::ConnectionEnded
+            | Reason::ConnectionPending
+            | Reason::ConnectionReplaced => Failure::too_late(),
             Reason::IdentityUnavailable => Failure::later(
                 "Internet Identity could not be reached in time. Try again in a few seconds.",
             ),

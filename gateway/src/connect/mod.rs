@@ -7,16 +7,19 @@ mod begin;
 mod failure;
 mod key_request;
 mod link;
+mod question;
 mod redeem;
 
 use icgate_proto::v1;
 
 use crate::{oauth::Credential, store::records::PendingConnect};
 
+pub(crate) use arrival::level_of;
 pub(crate) use begin::{Departure, begin};
 pub(crate) use failure::too_often;
 pub(crate) use key_request::{MAX_BODY as MAX_CALLBACK, callback};
 pub(crate) use link::callbacks;
+pub(crate) use question::{PATH as QUESTION_PATH, answered, asked};
 pub(crate) use redeem::{MAX_BODY as MAX_REDEEM, redeem};
 
 /// A pending connection as signer requests name it.

@@ -1,4 +1,4 @@
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use icgate_proto::{Reason, v1};
 use serde::Deserialize;
 use serde_json::json;
@@ -43,7 +43,14 @@ pub(crate) async fn redeem(
         finish(server, instance, headers, body).await
     };
     match answer {
-        Ok(landing) => no_store_json(StatusCode::OK, &json!({ "redirect": landing.location })),
+        Ok(landing) => {
+            let mut response =
+                no_store_json(StatusCode::OK, &json!({ "redirect": landing.location }));
+            if let Some(cookie) = landing.cookie {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
+        }
         Err(failure) => failure.into_response(),
     }
 }
@@ -82,7 +89,9 @@ async fn finish(
         }
         answer => answer?,
     };
-    arrival::land(server, instance, &connect, &cookie, completed).await
+    let own = server.session(instance, headers).await?;
+    let own = own.map(|session| session.connection.id);
+    arrival::land(server, instance, &connect, &cookie, own, completed).await
 }
 
 /// What the signer needs of what the browser brought.
@@ -112,7 +121,7 @@ fn brought(
 }
 
 /// The cookie proves that this browser began the sign-in; what it brings proves that the person consented in it.
-fn same_browser(
+pub(super) fn same_browser(
     instance: &Instance,
     headers: &HeaderMap,
     connect: &PendingConnect,

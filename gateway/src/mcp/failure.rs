@@ -172,6 +172,11 @@ pub(super) async fn of_signer(
             "INSUFFICIENT_SCOPE",
             format!("{own_words} Ask the user to sign in to this server again and allow more."),
         ),
+        Reason::ConnectionReplaced => Failure::new(
+            "CONNECTION_REPLACED",
+            "The user is signing in with another app and has not said yet whether this connection goes on. \
+             Nothing was executed. Try again in a minute.",
+        ),
         Reason::ConnectionPending => Failure::new(
             "CONNECTION_PENDING",
             "The user has not finished signing in. Ask the user to finish it, then try again.",

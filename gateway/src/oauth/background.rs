@@ -69,6 +69,10 @@ impl Server {
             transaction.note_use(used).await?;
             self.commit(transaction).await?;
         }
+        let unanswered = self.store.unanswered(Moment::now()).await?;
+        if !unanswered.is_empty() {
+            self.make(&unanswered).await?;
+        }
         self.store.reap(Moment::now()).await
     }
 

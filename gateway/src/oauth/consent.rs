@@ -25,11 +25,12 @@ use crate::{
     throttle::{Class, Source},
 };
 
-/// How long a page may lie open before its form is refused.
-pub(super) const BROWSER_COOKIE_SECONDS: u64 = 24 * 3600;
+/// How long a browser is known by its cookie: a page may lie open, and an approval holds, for as long.
+pub(super) const BROWSER_COOKIE_SECONDS: u64 = 30 * 24 * 3600;
 
 impl Server {
-    /// Shows the consent page. Safe to repeat: some clients fetch the address before they open it.
+    /// Shows the consent page, unless this browser has approved as much already. Safe to repeat: some clients fetch
+    /// the address before they open it.
     pub(super) async fn ask(
         &self,
         instance: &Instance,
@@ -42,7 +43,12 @@ impl Server {
             return see_other(&canonical);
         }
         match self.checked(instance, query, source).await {
-            Ok(request) => Ok(self.page(instance, headers, query, &request, None)),
+            Ok(request) => match self.approved(instance, headers, query, &request).await? {
+                Some(scopes) => {
+                    connect::begin(self, instance, request.into(), scopes, source).await
+                }
+                None => Ok(self.page(instance, headers, query, &request, None)),
+            },
             Err(Rejected::Here(refusal)) => Err(refusal),
             Err(Rejected::There(to, refusal)) => {
                 see_other(&to.with_error(refusal.code, refusal.description))
@@ -87,6 +93,7 @@ impl Server {
             let problem = Some("Tick at least one thing it may do, or deny.");
             return Ok(self.page(instance, headers, query, &request, problem));
         }
+        self.approve(instance, headers, &request, ticked).await?;
         connect::begin(self, instance, request.into(), ticked, source).await
     }
 
@@ -167,7 +174,7 @@ impl Server {
     }
 
     /// Whether both instances point at the same Internet Identity.
-    pub(super) fn shared_identity(&self) -> bool {
+    pub(crate) fn shared_identity(&self) -> bool {
         self.instances[0].ii_canister == self.instances[1].ii_canister
     }
 }

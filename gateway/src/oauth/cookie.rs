@@ -1,8 +1,11 @@
-//! Cookies (RFC 6265) of the two pages that need one.
+//! Cookies (RFC 6265) of the pages that need one.
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::{instance::Instance, store::Digest};
+use crate::{
+    instance::{Instance, InstanceName},
+    store::Digest,
+};
 
 /// A cookie's name with the attributes that bind it to this server.
 ///
@@ -26,6 +29,23 @@ impl Cookie {
     pub(crate) fn connect(instance: &Instance, state: &Digest) -> Self {
         let tag = hex::encode(&state.as_bytes()[..6]);
         Self::new(instance, &format!("icg_connect_{tag}"))
+    }
+
+    /// The browser session of an instance, for every page of it.
+    pub(crate) fn session(instance: &Instance) -> Self {
+        // The path does not keep the instances apart here, so the name does.
+        let name = match instance.name {
+            InstanceName::Beta => "icg_session",
+            InstanceName::Prod => "icg_session_prod",
+        };
+        let mut cookie = Self::new(instance, name);
+        if !cookie.secure {
+            cookie.path = match instance.name.prefix() {
+                "" => "/".to_owned(),
+                prefix => prefix.to_owned(),
+            };
+        }
+        cookie
     }
 
     fn new(instance: &Instance, name: &str) -> Self {
@@ -93,6 +113,24 @@ mod tests {
         assert_eq!(
             Cookie::browser(&https).set("v", 600),
             "__Host-icg_browser=v; Path=/; Max-Age=600; HttpOnly; Secure; SameSite=Lax"
+        );
+    }
+
+    #[test]
+    fn the_sessions_of_the_instances_do_not_meet() {
+        for url in ["http://127.0.0.1:8000", "https://gate.example"] {
+            let [beta, prod] = instances(url);
+            let mut headers = HeaderMap::new();
+            let set = Cookie::session(&beta).set("v", 60);
+            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            headers.append(header::COOKIE, pair.parse().unwrap());
+            assert_eq!(Cookie::session(&beta).read(&headers), Some("v"));
+            assert_eq!(Cookie::session(&prod).read(&headers), None);
+        }
+        let [_, prod] = instances("https://gate.example");
+        assert_eq!(
+            Cookie::session(&prod).set("v", 60),
+            "__Host-icg_session_prod=v; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax"
         );
     }
 

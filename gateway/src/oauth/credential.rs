@@ -14,6 +14,7 @@ use crate::store::Digest;
 
 const SECRET_INFO: &[u8] = b"icgate connection secret v1";
 const SEAL_INFO: &[u8] = b"icgate successor seal v1";
+const FORM_INFO: &[u8] = b"icgate form token v1 ";
 const NONCE_LEN: usize = 24;
 
 /// What a credential is for; its text begins with the prefix.
@@ -26,6 +27,8 @@ pub(crate) enum Prefix {
     Finish,
     Access,
     Refresh,
+    Session,
+    ApiKey,
     /// Registration access token (RFC 7592); opens nothing at the signer.
     Registration,
 }
@@ -39,6 +42,8 @@ impl Prefix {
             Prefix::Finish => "icg_fs_",
             Prefix::Access => "icg_at_",
             Prefix::Refresh => "icg_rt_",
+            Prefix::Session => "icg_bs_",
+            Prefix::ApiKey => "icg_key_",
             Prefix::Registration => "icg_ra_",
         }
     }
@@ -93,6 +98,12 @@ impl Credential {
     /// What opens the connection at the signer for whoever holds this credential.
     pub(crate) fn secret(&self) -> ConnectionSecret {
         ConnectionSecret::new(*self.derive(SECRET_INFO))
+    }
+
+    /// Binds a form to the browser that holds this credential in a cookie, and to what the form is for.
+    pub(crate) fn form_token(&self, purpose: &str) -> String {
+        let info = [FORM_INFO, purpose.as_bytes()].concat();
+        URL_SAFE_NO_PAD.encode(self.derive(&info).as_slice())
     }
 
     /// Encrypts something that only the holder of this credential may read again.
@@ -191,6 +202,11 @@ mod tests {
         let token = Credential::mint(Prefix::Access);
         assert_ne!(token.secret().expose(), &*token.derive(SEAL_INFO));
         assert_ne!(token.secret(), Credential::mint(Prefix::Access).secret());
+        assert_ne!(
+            token.form_token("a").as_bytes(),
+            token.secret().expose().as_slice()
+        );
+        assert_ne!(token.form_token("a"), token.form_token("b"));
     }
 
     #[test]

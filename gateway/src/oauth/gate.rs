@@ -90,7 +90,7 @@ impl Gate {
         mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note_use(&self, connection: &ConnectionId, now: Moment) {
+    pub(super) fn note_use(&self, connection: &ConnectionId, now: Moment) {
         self.used
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -142,7 +142,9 @@ impl Server {
 
     async fn verify(&self, instance: &Instance, headers: &HeaderMap) -> Result<Authorized, Denied> {
         let text = bearer(headers)?;
-        let token = Credential::parse(Prefix::Access, text).ok_or(Denied::Invalid)?;
+        let token = Credential::parse(Prefix::Access, text)
+            .or_else(|| Credential::parse(Prefix::ApiKey, text))
+            .ok_or(Denied::Invalid)?;
         let hash = Digest::of(text);
         let verified = match self.gate.verified.get(&hash).await {
             Some(verified) => verified,
@@ -200,8 +202,10 @@ impl Server {
 pub(super) fn live_access(family: Option<Family>, now: Moment) -> Result<Family, Denied> {
     family
         .filter(|family| {
-            family.credential.kind == CredentialKind::Access
-                && family.connection.is_live(now)
+            matches!(
+                family.credential.kind,
+                CredentialKind::Access | CredentialKind::ApiKey
+            ) && family.connection.is_live(now)
                 && now < family.credential.expires_at
         })
         .ok_or(Denied::Invalid)

@@ -5,6 +5,7 @@
 //! its end even when the client goes away. What has to be known before an answer is on disk before the answer.
 
 mod answer;
+mod approval;
 mod authorization;
 mod background;
 mod consent;
@@ -24,6 +25,7 @@ mod registration;
 mod revocation;
 mod routes;
 mod server;
+mod session;
 mod token;
 mod turnstile;
 
@@ -40,8 +42,10 @@ pub(crate) use self::{
     authorization::{AuthorizationRequest, ReturnAddress},
     cookie::Cookie,
     credential::{Credential, Prefix, random, random_name},
+    form::Form,
     metadata::resource_address,
     server::{Server, has_content_type, is_foreign},
+    session::{API_KEY, BROWSER, KEY_DAYS, NewSession, connections_page},
     token::signer_failed,
 };
 use self::{background::Background, introspection::Introspectors, routes::Route};

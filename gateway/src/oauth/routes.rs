@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::{
+    connect,
     instance::InstanceName::{self, Beta, Prod},
     throttle::Class,
 };
@@ -23,6 +24,9 @@ pub(crate) enum Route {
     Introspect(InstanceName),
     Callback(InstanceName),
     Redeem(InstanceName),
+    /// The question about the user's other connections.
+    Others(InstanceName),
+    Connections(InstanceName),
     Finish(InstanceName),
     DeviceAuthorization(InstanceName),
     Device(InstanceName),
@@ -59,8 +63,9 @@ impl Route {
             Route::DeviceAuthorization(_) => Class::Device,
             Route::Device(_) if method == Method::POST => Class::Consent,
             Route::Device(_) => Class::Authorize,
-            Route::Authorize(_) if method == Method::POST => Class::Consent,
-            Route::Authorize(_) => Class::Authorize,
+            Route::Authorize(_) | Route::Connections(_) if method == Method::POST => Class::Consent,
+            Route::Authorize(_) | Route::Connections(_) => Class::Authorize,
+            Route::Others(_) => Class::Redeem,
             Route::Token(_) => Class::Token,
             Route::Register(_) => Class::Register,
             Route::Registration(_) => Class::Manage,
@@ -82,6 +87,8 @@ impl Route {
             "/oauth/introspect" => Route::Introspect(instance),
             "/oauth/connect/callback" => Route::Callback(instance),
             "/oauth/connect/redeem" => Route::Redeem(instance),
+            connect::QUESTION_PATH => Route::Others(instance),
+            "/connections" => Route::Connections(instance),
             "/oauth/finish" => Route::Finish(instance),
             "/oauth/device_authorization" => Route::DeviceAuthorization(instance),
             "/oauth/device" => Route::Device(instance),
@@ -183,6 +190,9 @@ mod tests {
             ("/oauth/token", Route::Token(Beta)),
             ("/prod/oauth/token", Route::Token(Prod)),
             ("/prod/oauth/connect/redeem", Route::Redeem(Prod)),
+            ("/oauth/connect/others", Route::Others(Beta)),
+            ("/connections", Route::Connections(Beta)),
+            ("/prod/connections", Route::Connections(Prod)),
         ] {
             assert_eq!(Route::find(path), Some(route), "{path}");
         }

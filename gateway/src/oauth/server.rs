@@ -113,7 +113,9 @@ impl Server {
             | Route::Revoke(_)
             | Route::Introspect(_)
             | Route::DeviceAuthorization(_)
-            | Route::Device(_) => MAX_FORM,
+            | Route::Device(_)
+            | Route::Others(_)
+            | Route::Connections(_) => MAX_FORM,
             Route::Authorize(_) => MAX_CONSENT,
             Route::Register(_) | Route::Registration(_) => registration::MAX_BODY,
             Route::Redeem(_) => connect::MAX_REDEEM,
@@ -243,6 +245,18 @@ impl Server {
             Route::Redeem(name) if post => {
                 connect::redeem(self, self.instance(name), headers, body).await
             }
+            Route::Others(name) if get => {
+                let query = parts.uri.query().unwrap_or_default();
+                connect::asked(self, self.instance(name), headers, query).await
+            }
+            Route::Others(name) if post => {
+                connect::answered(self, self.instance(name), headers, body).await
+            }
+            Route::Others(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Connections(name) => {
+                self.connections(self.instance(name), parts, body, source)
+                    .await
+            }
             Route::DeviceAuthorization(name) | Route::Device(name) | Route::DeviceDone(name) => {
                 self.device(route, self.instance(name), parts, body, source)
                     .await
@@ -295,7 +309,10 @@ impl Server {
         connection: ConnectionId,
         reason: EndReason,
     ) -> Result<(), StoreError> {
-        if !self.store.is_known(instance, &connection).await? {
+        // While its user is asked whether it goes on, it is not over for good.
+        if !self.store.is_known(instance, &connection).await?
+            || self.store.is_asked_about(&connection).await?
+        {
             return Ok(());
         }
         self.make(&[Change::EndConnection { connection, reason }])

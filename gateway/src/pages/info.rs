@@ -33,10 +33,7 @@ pub(crate) fn info(instances: &[Instance]) -> Response {
                 InstanceName::Beta => "Address",
                 InstanceName::Prod => "Address with production Internet Identity",
             },
-            name: match instance.name {
-                InstanceName::Beta => "icgate",
-                InstanceName::Prod => "icgate-prod",
-            },
+            name: connection_name(instance),
             url: instance.resource(),
             identity_host: identity_host(instance),
             public: !instance.public_url.is_loopback(),
@@ -47,6 +44,14 @@ pub(crate) fn info(instances: &[Instance]) -> Response {
         endpoints,
     };
     render(StatusCode::OK, &page, &nonce, &Policy::default())
+}
+
+/// What a client calls its connection to an instance.
+pub(super) fn connection_name(instance: &Instance) -> &'static str {
+    match instance.name {
+        InstanceName::Beta => "icgate",
+        InstanceName::Prod => "icgate-prod",
+    }
 }
 
 /// The Internet Identity deployment as people know it.

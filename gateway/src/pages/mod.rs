@@ -4,20 +4,27 @@
 //! a page unescaped.
 
 mod callback;
+mod connections;
 mod consent;
 mod device;
 mod error;
 mod info;
+mod key;
+mod question;
+mod when;
 
 use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
 
 pub(crate) use callback::{callback, finish};
+pub(crate) use connections::{Connections, browser_sign_in, connections};
 pub(crate) use consent::{Consent, consent};
 pub(crate) use device::{DeviceCode, DeviceConfirm, device_code, device_confirm, device_notice};
 pub(crate) use error::error;
 pub(crate) use info::info;
+pub(crate) use key::{NewKey, new_key};
+pub(crate) use question::{Question, back_to_app, question};
 
 use crate::{
     body::{self, Response},

@@ -36,7 +36,7 @@ pub(super) fn digest(row: &SqliteRow, column: &str) -> Result<Digest, StoreError
     bytes.try_into().map_err(|()| StoreError::Corrupt("digest"))
 }
 
-fn connection_id(row: &SqliteRow, column: &str) -> Result<ConnectionId, StoreError> {
+pub(super) fn connection_id(row: &SqliteRow, column: &str) -> Result<ConnectionId, StoreError> {
     Ok(ConnectionId::new(row.try_get::<String, _>(column)?))
 }
 
@@ -49,7 +49,11 @@ pub(super) fn instance(row: &SqliteRow) -> Result<InstanceName, StoreError> {
 }
 
 pub(super) fn scopes(row: &SqliteRow) -> Result<Scopes, StoreError> {
-    Ok(Scopes::parse_lenient(row.try_get("scopes")?))
+    scopes_in(row, "scopes")
+}
+
+pub(super) fn scopes_in(row: &SqliteRow, column: &str) -> Result<Scopes, StoreError> {
+    Ok(Scopes::parse_lenient(row.try_get(column)?))
 }
 
 pub(super) fn access_level_text(level: AccessLevel) -> &'static str {
@@ -74,6 +78,8 @@ pub(super) fn kind_text(kind: &CredentialKind) -> &'static str {
         CredentialKind::Device { .. } => "device",
         CredentialKind::Access => "access",
         CredentialKind::Refresh => "refresh",
+        CredentialKind::Session => "session",
+        CredentialKind::ApiKey => "key",
     }
 }
 
@@ -133,10 +139,13 @@ fn ending(row: &SqliteRow) -> Result<Ending, StoreError> {
                 .try_into()
                 .map_err(|()| StoreError::Corrupt("device"))?,
         },
-        None => Ending::Redirect {
-            redirect_uri: row.try_get("redirect_uri")?,
-            client_state: row.try_get("client_state")?,
-            code_challenge: row.try_get("code_challenge")?,
+        None => match row.try_get("redirect_uri")? {
+            Some(redirect_uri) => Ending::Redirect {
+                redirect_uri,
+                client_state: row.try_get("client_state")?,
+                code_challenge: row.try_get("code_challenge")?,
+            },
+            None => Ending::Browser,
         },
     })
 }
@@ -179,6 +188,8 @@ pub(super) fn credential(row: &SqliteRow) -> Result<IssuedCredential, StoreError
         },
         "access" => CredentialKind::Access,
         "refresh" => CredentialKind::Refresh,
+        "session" => CredentialKind::Session,
+        "key" => CredentialKind::ApiKey,
         _ => return Err(StoreError::Corrupt("kind")),
     };
     let predecessor: Option<&[u8]> = row.try_get("predecessor")?;

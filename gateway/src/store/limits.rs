@@ -16,6 +16,8 @@ pub struct Limits {
     pub connections: u32,
     /// Credentials kept of one connection; the oldest goes first.
     pub credentials_per_connection: u32,
+    /// Approvals of all browsers; the oldest goes first.
+    pub approvals: u32,
 }
 
 impl Default for Limits {
@@ -28,6 +30,7 @@ impl Default for Limits {
             device_requests: 1_024,
             connections: 20_000,
             credentials_per_connection: 128,
+            approvals: 10_000,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Every change is made inside a [`Transaction`], of which there is one at a time, and is on disk before
 //! [`Transaction::commit`] returns; those that wait at the same time share the wait for the disk. Reads go beside it.
 
+mod approvals;
 mod chores;
 mod device;
 mod digest;
@@ -17,6 +18,7 @@ mod read;
 mod reaper;
 pub mod records;
 mod share;
+mod siblings;
 mod transaction;
 mod uploads;
 mod writer;
@@ -37,11 +39,13 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use approvals::Approval;
 pub use chores::DueChore;
 pub use digest::Digest;
 pub use limits::Limits;
 pub use managed::Managed;
 pub use moment::Moment;
+pub use siblings::Listed;
 pub use transaction::{Committed, Registered, Transaction};
 pub use uploads::{Room, UploadRecord};
 

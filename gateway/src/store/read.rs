@@ -1,8 +1,9 @@
 use sqlx::{Executor, Sqlite};
 
 use super::{
-    Digest, Moment, Store, StoreError, Transaction, device, encoding,
-    records::{Client, DeviceRequest, Family, PendingConnect},
+    Digest, Listed, Moment, Store, StoreError, Transaction, device, encoding,
+    records::{Client, Connection, DeviceRequest, Family, PendingConnect},
+    siblings::{connection, connections_of_user, is_asked_about, replaced_by},
 };
 use crate::{connection::ConnectionId, instance::InstanceName};
 
@@ -41,6 +42,14 @@ lookups! {
     device_request(instance: InstanceName, device_code: &Digest) -> Option<DeviceRequest>;
     /// A device's request by the hash of its user code; one of another instance is not found.
     device_request_by_user_code(instance: InstanceName, user_code: &Digest) -> Option<DeviceRequest>;
+    /// A connection; one of another instance is not found.
+    connection(instance: InstanceName, id: &ConnectionId) -> Option<Connection>;
+    /// The live connections of a user, the newest first.
+    connections_of_user(instance: InstanceName, user_id: &str, now: Moment) -> Vec<Listed>;
+    /// The connections whose user is asked about them because of a sign-in, the newest first.
+    replaced_by(by: &ConnectionId, now: Moment) -> Vec<Listed>;
+    /// Whether the user of a connection is being asked whether it goes on.
+    is_asked_about(connection: &ConnectionId) -> bool;
     /// A credential by its hash, with its connection and successors; one of another instance is not found.
     family(instance: InstanceName, hash: &Digest) -> Option<Family>;
 }
@@ -145,14 +154,12 @@ async fn family(
         .fetch_optional(&mut *db)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let credential = encoding::credential(&row)?;
-    let row = sqlx::query("SELECT * FROM connections WHERE id = ? AND instance = ?")
-        .bind(credential.connection.as_str())
-        .bind(instance.as_str())
-        .fetch_optional(&mut *db)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let connection = encoding::connection(&row)?;
+    let mut credential = encoding::credential(&row)?;
+    let Some(connection) = connection(&mut *db, instance, &credential.connection).await? else {
+        return Ok(None);
+    };
+    // A connection that went on after another sign-in may do less than when the credential was issued.
+    credential.scopes = credential.scopes.intersection(connection.scopes);
     // Only what was spent has any.
     let successors = match credential.spent_at {
         Some(_) => successors(db, hash).await?,

@@ -20,6 +20,8 @@ impl Store {
                  SELECT hash FROM credentials WHERE expires_at <= ?1 AND spent_at IS NULL LIMIT ?2)",
             "DELETE FROM connections WHERE id IN (
                  SELECT id FROM connections WHERE expires_at <= ?1 OR ended_at <= ?1 - 86400 LIMIT ?2)",
+            "DELETE FROM approvals WHERE rowid IN (
+                 SELECT rowid FROM approvals WHERE expires_at <= ?1 LIMIT ?2)",
             "DELETE FROM signer_chores WHERE id IN (
                  SELECT id FROM signer_chores WHERE expires_at <= ?1 LIMIT ?2)",
             // 90 days, as `funding::request` promises.

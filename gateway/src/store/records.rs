@@ -4,6 +4,7 @@ use super::{Digest, Moment};
 pub use super::{
     device::{DeviceChange, DeviceRequest},
     key_request::{KeyRequest, OfferedKey},
+    siblings::SiblingChange,
 };
 use crate::{
     connection::{AccessLevel, ConnectionId},
@@ -79,12 +80,14 @@ pub enum Ending {
         /// Hash of the device code.
         device: Digest,
     },
+    /// At the connections page: the browser itself is the client.
+    Browser,
 }
 
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// The client revoked it (RFC 7009).
+    /// The client revoked it (RFC 7009), its user ended it, or the operator revoked the API key.
     Revoked,
     /// A spent code or refresh token came back.
     Reused,
@@ -147,6 +150,10 @@ pub enum CredentialKind {
     Access,
     /// Refresh token.
     Refresh,
+    /// Browser session.
+    Session,
+    /// API key.
+    ApiKey,
 }
 
 /// A credential as the store knows it: everything but the credential.
@@ -257,6 +264,8 @@ pub enum Change {
     Forget(Digest),
     /// Something happened to a device's request.
     Device(DeviceChange),
+    /// Something happened to a connection whose grant was replaced.
+    Sibling(SiblingChange),
     /// The signer has to be told.
     Chore(Chore),
 }

@@ -127,6 +127,7 @@ mod tests {
         device_requests: 6,
         connections: 100,
         credentials_per_connection: 8,
+        approvals: 3,
     };
 
     fn from(number: u8) -> Option<Source> {

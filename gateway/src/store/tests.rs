@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     pending_connects_per_address: 2,
     connections: 2,
     credentials_per_connection: 3,
+    approvals: 3,
 };
 
 pub(super) fn at(seconds: u64) -> Moment {

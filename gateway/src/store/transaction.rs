@@ -22,7 +22,7 @@ pub struct Transaction {
 /// What others have to learn of a committed transaction.
 #[derive(Debug, Default)]
 pub struct Committed {
-    /// Access tokens that stopped working.
+    /// Access tokens and API keys that stopped working, or may do less.
     pub revoked: Vec<Digest>,
     /// Whether the signer has to be told something.
     pub chores: bool,
@@ -86,6 +86,7 @@ impl Transaction {
                 }
                 Change::Forget(hash) => self.forget(hash).await?,
                 Change::Device(change) => self.change_device(change, now).await?,
+                Change::Sibling(change) => self.change_sibling(change).await?,
                 Change::Chore(chore) => self.add_chore(chore, now).await?,
             }
         }
@@ -156,6 +157,7 @@ impl Transaction {
                 None,
             ),
             Ending::Device { device } => (None, None, None, Some(&device.as_bytes()[..])),
+            Ending::Browser => (None, None, None, None),
         };
         sqlx::query(
             "INSERT INTO pending_connects (state, instance, cookie, cookie_slot, connection_id, client_id,
@@ -284,14 +286,8 @@ impl Transaction {
         if ended.rows_affected() == 0 {
             return Ok(());
         }
-        let tokens =
-            sqlx::query("SELECT hash FROM credentials WHERE connection_id = ? AND kind = 'access'")
-                .bind(connection.as_str())
-                .fetch_all(&mut *self.open)
-                .await?;
-        for row in &tokens {
-            self.committed.revoked.push(encoding::digest(row, "hash")?);
-        }
+        self.forget_tokens(connection).await?;
+        self.answered(connection).await?;
         self.add_chore(
             &Chore::Close {
                 connection: connection.clone(),
@@ -301,6 +297,23 @@ impl Transaction {
         .await
     }
 
+    /// What the bearer gate remembers of the connection's tokens holds no longer.
+    pub(super) async fn forget_tokens(
+        &mut self,
+        connection: &ConnectionId,
+    ) -> Result<(), StoreError> {
+        let tokens = sqlx::query(
+            "SELECT hash FROM credentials WHERE connection_id = ? AND kind IN ('access', 'key')",
+        )
+        .bind(connection.as_str())
+        .fetch_all(&mut *self.open)
+        .await?;
+        for row in &tokens {
+            self.committed.revoked.push(encoding::digest(row, "hash")?);
+        }
+        Ok(())
+    }
+
     async fn add_credential(&mut self, credential: &IssuedCredential) -> Result<(), StoreError> {
         let (redirect_uri, code_challenge) = match &credential.kind {
             CredentialKind::Code {
@@ -308,7 +321,10 @@ impl Transaction {
                 code_challenge,
             } => (Some(redirect_uri), Some(code_challenge)),
             CredentialKind::Device { code_challenge } => (None, code_challenge.as_ref()),
-            CredentialKind::Access | CredentialKind::Refresh => (None, None),
+            CredentialKind::Access
+            | CredentialKind::Refresh
+            | CredentialKind::Session
+            | CredentialKind::ApiKey => (None, None),
         };
         sqlx::query(
             "INSERT INTO credentials (hash, kind, connection_id, predecessor, predecessor_slot, slot, scopes,

@@ -66,6 +66,7 @@ pub(super) struct InstanceEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct LimitsEntry {
     pub(super) pending_connections: Option<Spanned<u32>>,
+    pub(super) connections_per_grant: Option<Spanned<u32>>,
     pub(super) tls_connections: Option<Spanned<u32>>,
     pub(super) concurrent_streams: Option<Spanned<u32>>,
     pub(super) requests_in_flight: Option<Spanned<u32>>,

@@ -250,6 +250,10 @@ impl Reader<'_> {
                 entry.pending_connections.as_ref(),
                 usual.pending_connections,
             ),
+            connections_per_grant: self.limit(
+                entry.connections_per_grant.as_ref(),
+                usual.connections_per_grant,
+            ),
             tls_connections: self.limit(entry.tls_connections.as_ref(), usual.tls_connections),
             concurrent_streams: self
                 .limit(entry.concurrent_streams.as_ref(), usual.concurrent_streams),

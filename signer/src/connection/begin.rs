@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A connection that is not completed within this time is forgotten.
-const SIGN_IN: Nanos = 15 * MINUTE;
+pub(super) const SIGN_IN: Nanos = 15 * MINUTE;
 
 /// A connection that has begun.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl Signer {
             expires_at: 0,
             access: ceiling.access,
             user: None,
+            continue_until: None,
         };
         let new = NewConnection {
             id: id.as_str(),

@@ -14,6 +14,17 @@ pub struct Ceiling {
     pub expires_at: Option<Nanos>,
 }
 
+impl Ceiling {
+    /// Whether it permits nothing that `other` does not; when it lapses is not looked at.
+    pub fn within(&self, other: &Ceiling) -> bool {
+        let (scopes, of_other) = (self.scopes, other.scopes);
+        self.access <= other.access
+            && (of_other.read || !scopes.read)
+            && (of_other.write || !scopes.write)
+            && (of_other.manage || !scopes.manage)
+    }
+}
+
 /// A set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Scopes {

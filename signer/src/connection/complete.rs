@@ -5,6 +5,7 @@ use tracing::info;
 
 use super::{
     AccessLevel, ConnectionId,
+    begin::SIGN_IN,
     open::Found,
     prove::{Proof, Proven},
 };
@@ -122,12 +123,16 @@ impl Signer {
                 .map_or(records.grant.session_public, |key| key.public.clone()),
             ..records.grant
         };
+        let now = self.clock.now();
         let grant_key = session_key.map(|key| GrantKeyRecord { sealed: key.sealed });
         let completion = Completion {
             id: id.as_str(),
             grant_id: &records.grant_id,
             grant: &grant,
             user_id: &user.id,
+            now,
+            // As long as a sign-in may take: the person answers within it.
+            continue_until: now + SIGN_IN,
             grant_key: grant_key.as_ref(),
         };
         let mut connection = records.connection;

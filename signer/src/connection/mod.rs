@@ -2,8 +2,10 @@
 //! with Internet Identity's delegation chain, opened by the secrets of its credentials, and ended once.
 
 mod begin;
+mod branch;
 mod ceiling;
 mod complete;
+mod continuation;
 mod end;
 mod handshake;
 mod id;
@@ -14,6 +16,7 @@ mod sign;
 mod slots;
 
 pub use begin::{Begun, NewSlot};
+pub use branch::Branched;
 pub use ceiling::{AccessLevel, Ceiling, Scopes};
 pub use complete::Completed;
 pub(crate) use complete::Completing;

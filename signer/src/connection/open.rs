@@ -21,7 +21,9 @@ use crate::{
     envelope::{Bounds, Identity, Standing},
     refusal::{self, stored},
     signer::Instance,
-    vault::{ConnectionKeyPair, GrantState, Opened, SealPurpose, SlotKey, User, slot_id},
+    vault::{
+        ConnectionKeyPair, GrantState, Opened, PrivateKey, SealPurpose, SlotKey, User, slot_id,
+    },
 };
 
 /// An opened connection is forgotten when nobody used it for this long.
@@ -261,19 +263,34 @@ impl Signer {
         })
     }
 
-    fn opened(&self, id: &ConnectionId, found: Found) -> Result<OpenConnection, SignerError> {
-        let instance = match found.standing(self.clock.now()) {
+    /// The session key of a live connection's grant.
+    ///
+    /// # Errors
+    /// When the connection is pending or over.
+    pub(super) fn session_of(
+        &self,
+        id: &ConnectionId,
+        found: &Found,
+    ) -> Result<PrivateKey, SignerError> {
+        let now = self.clock.now();
+        match found.standing(now) {
             Standing::Pending => return Err(refusal::connection_pending()),
-            Standing::Ended => return Err(refusal::connection_ended()),
-            Standing::Live => self.instance_of(&found)?,
+            Standing::Ended => return Err(found.over(now)),
+            Standing::Live => self.instance_of(found)?,
         };
-        let Found { records, pair, .. } = found;
         let purpose = SealPurpose::Session {
-            grant: &records.grant_id,
+            grant: &found.records.grant_id,
             connection: id.as_str(),
         };
-        let session = records.grant_key.ok_or_else(refusal::connection_ended)?;
-        let session = pair.open(purpose, &session.sealed).map_err(stored)?;
+        let key = found.records.grant_key.as_ref();
+        let key = key.ok_or_else(refusal::connection_ended)?;
+        found.pair.open(purpose, &key.sealed).map_err(stored)
+    }
+
+    fn opened(&self, id: &ConnectionId, found: Found) -> Result<OpenConnection, SignerError> {
+        let session = self.session_of(id, &found)?;
+        let instance = self.instance_of(&found)?;
+        let Found { records, .. } = found;
         Ok(OpenConnection {
             id: id.clone(),
             instance,
@@ -310,6 +327,18 @@ impl Found {
             _ if connection.completed.is_none() => Standing::Pending,
             GrantState::Live if now < connection.expires_at => Standing::Live,
             _ => Standing::Ended,
+        }
+    }
+
+    /// What the bearer of a connection that has ended is told: one whose grant was replaced may yet go on.
+    pub(super) fn over(&self, now: Nanos) -> SignerError {
+        let Opened {
+            connection, grant, ..
+        } = &self.records;
+        if now < connection.expires_at && grant.may_be_continued(now) {
+            refusal::connection_replaced()
+        } else {
+            refusal::connection_ended()
         }
     }
 

@@ -51,7 +51,7 @@ impl Signer {
         }
         let found = self.find(id, secret).await?;
         if found.standing(now) == Standing::Ended {
-            return Err(refusal::connection_ended());
+            return Err(found.over(now));
         }
         let seal = |slot: &NewSlot| {
             let sealed = SlotKey::derive(id.as_str(), &slot.secret).seal(&found.pair)?;

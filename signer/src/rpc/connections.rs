@@ -143,4 +143,52 @@ impl Connections for ConnectionsService {
         to_its_end(async move { signer.close(&id).await }).await?;
         Ok(Response::new(v1::CloseResponse {}))
     }
+
+    async fn r#continue(
+        &self,
+        request: Request<v1::ContinueRequest>,
+    ) -> Result<Response<v1::ContinueResponse>, Status> {
+        require(request.extensions(), GATEWAY_ONLY)?;
+        let request = request.into_inner();
+        let (id, secret) = decode::connection(request.connection)?;
+        let ids = request.connection_ids;
+        let signer = Arc::clone(&self.0);
+        let continued =
+            to_its_end(async move { signer.continue_connections(&id, &secret, &ids).await })
+                .await?;
+        let connections = continued.into_iter().map(|it| v1::ContinuedConnection {
+            connection_id: it.id,
+            expires_at_ns: it.expires_at,
+            access_level: v1::AccessLevel::from(it.access).into(),
+        });
+        Ok(Response::new(v1::ContinueResponse {
+            connections: connections.collect(),
+        }))
+    }
+
+    async fn branch(
+        &self,
+        request: Request<v1::BranchRequest>,
+    ) -> Result<Response<v1::BranchResponse>, Status> {
+        require(request.extensions(), GATEWAY_ONLY)?;
+        let mut request = request.into_inner();
+        let (id, secret) = decode::connection(request.connection)?;
+        let ceiling = request
+            .ceiling
+            .ok_or_else(|| invalid("`ceiling` is missing"))?;
+        let ceiling = Ceiling::try_from(ceiling).map_err(invalid)?;
+        let slot = NewSlot {
+            secret: decode::secret(&mut request.secret)?,
+            expires_at: request.slot_expires_at_ns,
+        };
+        let signer = Arc::clone(&self.0);
+        let branched =
+            to_its_end(async move { signer.branch(&id, &secret, ceiling, slot).await }).await?;
+        Ok(Response::new(v1::BranchResponse {
+            connection_id: branched.id.as_str().to_owned(),
+            slot_id: branched.slot_id,
+            expires_at_ns: branched.expires_at,
+            access_level: v1::AccessLevel::from(branched.access).into(),
+        }))
+    }
 }

@@ -16,7 +16,7 @@ pub use outer::{Outer, Place, RecordError};
 pub use sealed::{ConnectionKeyPair, ConnectionPublicKey, SealError, SealPurpose, Sealed};
 pub use slot::{SlotKey, slot_id};
 pub use store::{
-    Completed, Completion, ConnectionRecord, Evicted, GrantKeyRecord, GrantRecord, GrantState,
-    KeyRequest, NewConnection, NewSlotRow, Opened, SessionKey, SlotChange, SlotRecord, Store,
-    StoreError, Tables, User,
+    Branch, Completed, Completion, ConnectionRecord, Continuation, Continued, Evicted,
+    GrantKeyRecord, GrantRecord, GrantState, KeyRequest, NewConnection, NewSlotRow, Opened,
+    SessionKey, SlotChange, SlotRecord, Store, StoreError, Tables, User,
 };

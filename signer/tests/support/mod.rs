@@ -82,7 +82,7 @@ pub struct World {
 }
 
 /// A connection and the secret of the credential that began it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Bearer {
     pub id: ConnectionId,
     pub secret: ConnectionSecret,

@@ -126,6 +126,36 @@ const journeys = {
     return { arrived: await arrive(page), redeem, history: await history(page) };
   },
 
+  /** A browser connects itself and makes a key; an app connected in another one asks which connections go on. */
+  async connections() {
+    const page = await freshBrowser();
+    const start = new URL("/connections", authorizeUrl).href;
+    await page.goto(start);
+    await shoot(page, "browser-sign-in");
+    await page.getByRole("button", { name: "Connect this browser" }).click();
+    await allow(page);
+    await page.getByRole("heading", { name: "Your connections" }).waitFor();
+    await shoot(page, "connections");
+    await page.getByLabel("Name").fill("a key with a name as long as the sixty-four letters that it may have".slice(0, 64));
+    const make = page.getByRole("button", { name: "Make the key" });
+    await tabTo(page, make);
+    await page.keyboard.press("Enter");
+    await page.getByText("It is shown this once").waitFor();
+    const text = await page.locator("#key").innerText();
+    // A picture of the key stays nowhere.
+    await page.evaluate(() => document.querySelectorAll("pre").forEach((it) => it.replaceChildren("icg_key_".padEnd(200, "x"))));
+    await shoot(page, "new-key");
+
+    const other = await freshBrowser();
+    await toInternetIdentity(other);
+    await allow(other);
+    await other.getByRole("heading", { name: "Which of your connections go on?" }).waitFor();
+    await shoot(other, "question");
+    await other.getByLabel("a key with a name").check();
+    await other.getByRole("button", { name: "Continue" }).click();
+    return { arrived: await arrive(other), text };
+  },
+
   /** The earlier handshake: the page at Internet Identity asks and tells the gateway by itself. */
   async key_request() {
     const page = await freshBrowser();

@@ -152,6 +152,43 @@ impl Browser {
         self.press(page, &[], button).await
     }
 
+    /// Submits the page's form with its first button after ticking boxes, each of them a name and a value.
+    ///
+    /// # Panics
+    /// When the page has no form.
+    pub async fn tick(&mut self, page: &Page, boxes: &[(&str, &str)]) -> Page {
+        self.submit_form(page, page.form(), boxes).await
+    }
+
+    /// Submits the form of the page that has this field or button, with others filled in.
+    ///
+    /// # Panics
+    /// When the page has no such form.
+    pub async fn submit_with(
+        &mut self,
+        page: &Page,
+        (name, value): (&str, &str),
+        filled: &[(&str, &str)],
+    ) -> Page {
+        let wanted = (name.to_owned(), value.to_owned());
+        let form = forms(&page.body)
+            .into_iter()
+            .find(|form| form.fields.contains(&wanted) || form.buttons.contains(&wanted));
+        let form = form.unwrap_or_else(|| panic!("no form with {wanted:?}:\n{}", page.body));
+        self.submit_form(page, form, filled).await
+    }
+
+    /// What is filled in takes the place of what the form has under the name.
+    async fn submit_form(&mut self, page: &Page, form: Form, filled: &[(&str, &str)]) -> Page {
+        let mut fields = form.fields;
+        fields.retain(|(name, _)| !filled.iter().any(|(known, _)| known == name));
+        let filled = filled.iter();
+        fields.extend(filled.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let first = form.buttons.into_iter().next();
+        fields.extend(first.filter(|(name, _)| !name.is_empty()));
+        self.post(page, &form.action, &fields).await
+    }
+
     async fn press(
         &mut self,
         page: &Page,
@@ -166,17 +203,21 @@ impl Browser {
             (*value).clone_into(&mut field.1);
         }
         fields.extend(button.filter(|(name, _)| !name.is_empty()));
-        let target = if form.action.is_empty() {
+        self.post(page, &form.action, &fields).await
+    }
+
+    async fn post(&mut self, page: &Page, action: &str, fields: &[(String, String)]) -> Page {
+        let target = if action.is_empty() {
             page.url.clone()
         } else {
-            page.url.join(&form.action).expect("a form's action")
+            page.url.join(action).expect("a form's action")
         };
         let builder = self
             .http
             .post(target.clone())
             .header(header::ORIGIN, page.url.origin().ascii_serialization())
             .header(header::ACCEPT, "text/html,*/*;q=0.8")
-            .form(&fields);
+            .form(fields);
         self.send(&target, builder).await
     }
 
@@ -188,6 +229,17 @@ impl Browser {
             .header(header::ORIGIN, url.origin().ascii_serialization())
             .json(body);
         self.send(url, builder).await
+    }
+
+    /// The value of a cookie that it keeps.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let kept = self.cookies.iter().find(|cookie| cookie.name == name);
+        kept.map(|cookie| cookie.value.clone())
+    }
+
+    /// Keeps a cookie that no server set, as a thief's browser does.
+    pub fn keep_cookie(&mut self, url: &Url, text: &str) {
+        self.keep(url, text);
     }
 
     async fn send(&mut self, url: &Url, mut builder: reqwest::RequestBuilder) -> Page {

@@ -1,6 +1,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 use crate::{Devnet, Process, Signer, Spawn};
@@ -62,6 +63,19 @@ impl Gateway {
     /// `127.0.0.1:PORT`
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    /// Runs a command of the operator beside it, with its configuration; gives how it ended and what it wrote.
+    pub fn command(&self, arguments: &[&str]) -> (ExitStatus, String) {
+        let aside = self.dir.join(format!("command-{}", arguments.join("-")));
+        fs::create_dir_all(&aside).expect("a directory for the command's output");
+        let config = self.dir.join("gateway.toml");
+        let config = config.to_str().expect("a temporary path in UTF-8");
+        let spawn = Spawn::new("icgate", &aside).env("ICGATE_CONFIG", config);
+        let spawn = arguments
+            .iter()
+            .fold(spawn, |spawn, argument| spawn.arg(*argument));
+        spawn.run()
     }
 
     /// Where its database lies.

@@ -122,6 +122,15 @@ impl Client {
         Self::register_at(server, REDIRECT_URI).await
     }
 
+    /// No client at all, for what a browser does at the server by itself.
+    pub fn at(server: AuthServer) -> Self {
+        Self {
+            server,
+            client_id: String::new(),
+            redirect_uri: String::new(),
+        }
+    }
+
     /// Registers a public client with this redirect URI.
     pub async fn register_at(server: AuthServer, redirect_uri: &str) -> Self {
         let metadata = json!({
@@ -191,7 +200,8 @@ impl Client {
         self.callback(browser, &callback).await
     }
 
-    /// The same, to the authorization code; checks `state` and `iss` (RFC 9207) on the way.
+    /// The same, to the authorization code; checks `state` and `iss` (RFC 9207) on the way. When the person has other
+    /// connections, none of them goes on.
     pub async fn authorize(
         &self,
         browser: &mut Browser,
@@ -199,13 +209,22 @@ impl Client {
         consent: &Consent,
     ) -> String {
         let page = self.redeemed(browser, devnet, consent).await;
-        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-        let answer = page.json();
-        let redirect = answer["redirect"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{answer}"));
-        let redirect: Url = redirect.parse().expect("the client's redirect URI");
+        let redirect = match self.question(browser, &page).await {
+            Some(question) => browser.submit(&question).await.link("Back to the app"),
+            None => redirect(&page),
+        };
         self.returned(&redirect)["code"].clone()
+    }
+
+    /// The page that asks which of the person's other connections go on, if the redeem led there.
+    pub async fn question(&self, browser: &mut Browser, redeemed: &Page) -> Option<Page> {
+        let redirect = redirect(redeemed);
+        if redirect.path() != self.server.endpoint("connect/others").path() {
+            return None;
+        }
+        let question = browser.get(&redirect).await;
+        assert_eq!(question.status, StatusCode::OK, "{}", question.body);
+        Some(question)
     }
 
     /// What the browser brings back to the client; checks the address, `state` and `iss` (RFC 9207).
@@ -253,6 +272,15 @@ impl Client {
     pub async fn refreshed(&self, refresh_token: &str) -> Tokens {
         tokens(self.refresh(refresh_token).await)
     }
+}
+
+/// Where a successful redeem leads.
+fn redirect(redeemed: &Page) -> Url {
+    assert_eq!(redeemed.status, StatusCode::OK, "{}", redeemed.body);
+    let answer = redeemed.json();
+    let redirect = answer["redirect"].as_str();
+    let redirect = redirect.unwrap_or_else(|| panic!("{answer}"));
+    redirect.parse().expect("an address")
 }
 
 pub(crate) fn tokens((status, body): (StatusCode, Value)) -> Tokens {

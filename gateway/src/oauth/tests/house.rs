@@ -61,8 +61,15 @@ impl Answer {
             .unwrap_or_else(|_| panic!("no redirect: {self:?}"))
     }
 
+    /// Where the page's link leads.
+    pub(crate) fn link(&self) -> Url {
+        let (_, rest) = self.body.split_once("href=\"").expect("a link");
+        let address = rest.split_once('"').unwrap().0;
+        address.replace("&#38;", "&").parse().unwrap()
+    }
+
     /// The value of a hidden field of a form.
-    fn field(&self, name: &str) -> String {
+    pub(crate) fn field(&self, name: &str) -> String {
         let start = format!("name=\"{name}\" value=\"");
         let value = self
             .body
@@ -85,6 +92,11 @@ impl Browser {
             let (name, value) = pair.split_once('=').unwrap();
             self.0.insert(name.to_owned(), value.to_owned());
         }
+    }
+
+    /// Keeps a cookie, as a thief's browser does.
+    pub(crate) fn put(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
     }
 
     /// Gives every connect cookie another value of the same form.
@@ -289,7 +301,11 @@ impl House {
         let page = self
             .consent_page(name, browser, &Self::query(client_id))
             .await;
-        let left = self.consent(name, browser, &page, scopes, ORIGIN).await;
+        // A client that this browser approved before goes straight on.
+        let left = match page.status {
+            StatusCode::SEE_OTHER => page,
+            _ => self.consent(name, browser, &page, scopes, ORIGIN).await,
+        };
         assert_eq!(left.status, StatusCode::SEE_OTHER, "{left:?}");
         let link = left.location();
         let fragment = link.fragment().unwrap();
@@ -327,10 +343,61 @@ impl House {
         let away = self.leave(name, &mut browser, client_id, scopes).await;
         let answer = self.redeem(name, &browser, &away.state, "good").await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        parameter(
-            &answer.json()["redirect"].as_str().unwrap().parse().unwrap(),
-            "code",
-        )
+        browser.take(&answer);
+        let redirect: Url = answer.json()["redirect"].as_str().unwrap().parse().unwrap();
+        if !redirect.path().ends_with("/others") {
+            return parameter(&redirect, "code");
+        }
+        let page = self.visit(&browser, &redirect).await;
+        let answer = self.say(name, &mut browser, &page, &[]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        parameter(&answer.link(), "code")
+    }
+
+    /// A page of the server as this browser gets it.
+    pub(crate) async fn visit(&self, browser: &Browser, url: &Url) -> Answer {
+        let request = http::Request::get(url.as_str())
+            .header(header::HOST, "127.0.0.1:8000")
+            .header(header::ACCEPT, "text/html")
+            .header(header::COOKIE, browser.header());
+        self.send(request.body(String::new()).unwrap()).await
+    }
+
+    /// Answers the question about the other connections: those named go on.
+    pub(crate) async fn say(
+        &self,
+        name: InstanceName,
+        browser: &mut Browser,
+        page: &Answer,
+        go_on: &[&str],
+    ) -> Answer {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("sign_in", &page.field("sign_in"));
+        form.append_pair("csrf", &page.field("csrf"));
+        for connection in go_on {
+            form.append_pair("go_on", connection);
+        }
+        let path = format!("{}/oauth/connect/others", name.prefix());
+        let answer = self.post_as(browser, &path, &form.finish(), ORIGIN).await;
+        browser.take(&answer);
+        answer
+    }
+
+    /// Posts a form with this browser's cookies.
+    pub(crate) async fn post_as(
+        &self,
+        browser: &Browser,
+        path: &str,
+        form: &str,
+        origin: &str,
+    ) -> Answer {
+        let request = http::Request::post(path)
+            .header(header::HOST, "127.0.0.1:8000")
+            .header(header::ORIGIN, origin)
+            .header(header::COOKIE, browser.header())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.to_owned());
+        self.send(request.unwrap()).await
     }
 
     pub(crate) async fn exchange(&self, name: InstanceName, client_id: &str, code: &str) -> Answer {

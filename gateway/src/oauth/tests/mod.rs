@@ -7,6 +7,7 @@ mod house;
 mod introspection;
 mod limits;
 mod management;
+mod siblings;
 mod signer;
 
 use ::candid::Principal;

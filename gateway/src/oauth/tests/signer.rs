@@ -131,6 +131,14 @@ fn slot_of(secret: &[u8]) -> String {
     format!("slot-{}", hex::encode(&secret[..8]))
 }
 
+/// Every sign-in is another person's, unless a test says what it replaced.
+fn user_of(connection: &str) -> v1::User {
+    v1::User {
+        user_id: format!("user of {connection}"),
+        principal: vec![4],
+    }
+}
+
 #[tonic::async_trait]
 impl Connections for Service {
     async fn begin(
@@ -165,12 +173,10 @@ impl Connections for Service {
             "expired" => return Err(refuse(Reason::ChainExpired)),
             _ => {}
         }
+        let user = user_of(&id);
         state.completed.insert(id);
         Ok(Response::new(v1::CompleteResponse {
-            user: Some(v1::User {
-                user_id: "user".to_owned(),
-                principal: vec![4],
-            }),
+            user: Some(user),
             expires_at_ns: state.grant_expires_at.nanos(),
             access_level: state.access_level.into(),
             replaced_connection_ids: state.replaced.clone(),
@@ -214,9 +220,23 @@ impl Connections for Service {
 
     async fn describe(
         &self,
-        _: Request<v1::DescribeRequest>,
+        request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
-        Err(refuse(Reason::InvalidArgument))
+        let mut state = self.state("describe")?;
+        let (id, _) = state.slots(request.into_inner().connection)?;
+        let described = if state.completed.contains(&id) {
+            v1::ConnectionState::Live
+        } else {
+            v1::ConnectionState::Pending
+        };
+        Ok(Response::new(v1::DescribeResponse {
+            instance: "beta".to_owned(),
+            ceiling: None,
+            state: described.into(),
+            user: Some(user_of(&id)),
+            expires_at_ns: state.grant_expires_at.nanos(),
+            access_level: state.access_level.into(),
+        }))
     }
 
     async fn close(
@@ -226,5 +246,49 @@ impl Connections for Service {
         let mut state = self.state("close")?;
         state.closed.insert(request.into_inner().connection_id);
         Ok(Response::new(v1::CloseResponse {}))
+    }
+
+    async fn r#continue(
+        &self,
+        request: Request<v1::ContinueRequest>,
+    ) -> Result<Response<v1::ContinueResponse>, Status> {
+        let mut state = self.state("continue")?;
+        let request = request.into_inner();
+        state.slots(request.connection)?;
+        let connections = request
+            .connection_ids
+            .into_iter()
+            .filter(|id| state.replaced.contains(id) && !state.closed.contains(id))
+            .map(|connection_id| v1::ContinuedConnection {
+                connection_id,
+                expires_at_ns: state.grant_expires_at.nanos(),
+                access_level: state.access_level.into(),
+            })
+            .collect();
+        Ok(Response::new(v1::ContinueResponse { connections }))
+    }
+
+    async fn branch(
+        &self,
+        request: Request<v1::BranchRequest>,
+    ) -> Result<Response<v1::BranchResponse>, Status> {
+        let mut state = self.state("branch")?;
+        let request = request.into_inner();
+        state.slots(request.connection)?;
+        let connection_id = format!("connection-{}", state.connections.len());
+        let slot_id = slot_of(&request.secret);
+        let slots = BTreeMap::from([(request.secret, slot_id.clone())]);
+        state.connections.insert(connection_id.clone(), slots);
+        let ceiling = request.ceiling.unwrap_or_default();
+        let end = match ceiling.expires_at_ns {
+            0 => u64::MAX,
+            end => end,
+        };
+        Ok(Response::new(v1::BranchResponse {
+            connection_id,
+            slot_id,
+            expires_at_ns: end.min(state.grant_expires_at.nanos()),
+            access_level: state.access_level.into(),
+        }))
     }
 }

@@ -1,8 +1,8 @@
 use sqlx::Row;
 
 use super::{
-    ConnectionRecord, GrantKeyRecord, GrantRecord, SlotRecord, Store, StoreError, Tables, place,
-    time,
+    ConnectionRecord, GrantKeyRecord, GrantRecord, SlotRecord, Store, StoreError, Tables,
+    continuation::forget_unused, place, time,
 };
 use crate::clock::Nanos;
 
@@ -248,7 +248,7 @@ fn json_array<T: AsRef<str>>(ids: impl IntoIterator<Item = T>) -> String {
     serde_json::Value::from_iter(ids).to_string()
 }
 
-async fn insert_slot(
+pub(super) async fn insert_slot(
     tx: &mut sqlx::SqliteConnection,
     connection: &str,
     id: &str,
@@ -274,10 +274,7 @@ pub(super) async fn delete(tx: &mut sqlx::SqliteConnection, id: &str) -> Result<
         .fetch_optional(&mut *tx)
         .await?;
     if let Some(row) = grant {
-        sqlx::query("DELETE FROM grants WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM connections WHERE grant_id = ?1)")
-            .bind(row.try_get::<String, _>("grant_id")?)
-            .execute(tx)
-            .await?;
+        forget_unused(tx, row.try_get("grant_id")?).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{
     ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, Store, StoreError, Tables, place,
     time,
 };
+use crate::clock::Nanos;
 
 /// What completing a connection changes.
 pub struct Completion<'a> {
@@ -15,6 +16,10 @@ pub struct Completion<'a> {
     pub grant: &'a GrantRecord,
     /// The user's opaque id.
     pub user_id: &'a str,
+    /// Now.
+    pub now: Nanos,
+    /// Until when the connections of replaced grants may be continued.
+    pub continue_until: Nanos,
     /// The session key that was registered, where it is another than the connection began with.
     pub grant_key: Option<&'a GrantKeyRecord>,
 }
@@ -35,6 +40,8 @@ impl Store {
             grant_id,
             grant,
             user_id,
+            now,
+            continue_until,
             grant_key,
         } = completion;
         let grant = self.outer.seal(place(Tables::GRANTS, &[grant_id]), grant)?;
@@ -65,13 +72,13 @@ impl Store {
         let mut replaced = Vec::new();
         for row in earlier {
             let earlier_id: String = row.try_get("id")?;
-            if self
-                .supersede(&mut tx, &earlier_id, row.try_get("record")?)
-                .await?
-            {
+            let record = row.try_get("record")?;
+            let until = (now, continue_until);
+            if self.supersede(&mut tx, &earlier_id, record, until).await? {
                 let pointing = sqlx::query(
-                    "SELECT id FROM connections WHERE grant_id = ? ORDER BY created_at, id",
+                    "UPDATE connections SET continue_until = ? WHERE grant_id = ? AND pending = 0 RETURNING id",
                 )
+                .bind(time(continue_until))
                 .bind(&earlier_id)
                 .fetch_all(&mut *tx)
                 .await?;
@@ -105,18 +112,21 @@ impl Store {
         Ok(connection)
     }
 
-    /// Marks a live grant as replaced and destroys its session key; says whether it was live.
+    /// Marks a grant as replaced and destroys its session key; says whether it was live, or replaced so recently that
+    /// its connections may still be continued.
     async fn supersede(
         &self,
         tx: &mut sqlx::SqliteConnection,
         id: &str,
         record: &[u8],
+        (now, continue_until): (Nanos, Nanos),
     ) -> Result<bool, StoreError> {
         let mut grant: GrantRecord = self.outer.open(place(Tables::GRANTS, &[id]), record)?;
-        if grant.state != GrantState::Live {
+        if grant.state != GrantState::Live && !grant.may_be_continued(now) {
             return Ok(false);
         }
         grant.state = GrantState::Replaced;
+        grant.continue_until = Some(continue_until);
         self.update_grant(tx, id, &grant).await?;
         delete_keys(tx, id).await?;
         Ok(true)

@@ -1,7 +1,9 @@
 //! The database: SQLite in WAL mode with full synchronisation, so that nothing acknowledged is lost by a crash.
 //! Every method is one transaction; those that wait at the same time share the wait for the disk.
 
+mod branch;
 mod connections;
+mod continuation;
 mod grants;
 mod records;
 mod upkeep;
@@ -14,7 +16,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use branch::Branch;
 pub use connections::{Evicted, NewConnection, NewSlotRow, Opened, SlotChange};
+pub use continuation::{Continuation, Continued};
 pub use grants::Completion;
 pub use records::{
     Completed, ConnectionRecord, GrantKeyRecord, GrantRecord, GrantState, KeyRequest, SessionKey,
@@ -74,6 +78,9 @@ pub enum StoreError {
     /// The connection was closed, or never was.
     #[error("there is no such connection")]
     NoConnection,
+    /// The user has as many connections as one may have.
+    #[error("the user has too many connections")]
+    TooManyConnections,
 }
 
 impl Store {

@@ -91,6 +91,16 @@ pub struct GrantRecord {
     pub access: AccessLevel,
     /// The user behind it; absent while pending.
     pub user: Option<User>,
+    /// Of a replaced grant, until when its connections may be continued on the one that replaced it.
+    #[serde(default)]
+    pub continue_until: Option<Nanos>,
+}
+
+impl GrantRecord {
+    /// Whether it was replaced and the user may still say which of its connections go on.
+    pub fn may_be_continued(&self, now: Nanos) -> bool {
+        self.state == GrantState::Replaced && self.continue_until.is_some_and(|until| now < until)
+    }
 }
 
 /// A person at one instance.

@@ -15,15 +15,17 @@ const RECORD_TABLES: [(&str, &[&str]); 4] = [
 ];
 
 impl Store {
-    /// Forgets what has lapsed: slots, pending connections, and completed connections that lapsed before `tombstone`
-    /// (until then their bearers are told that the connection ended).
+    /// Forgets what has lapsed: slots, pending connections, connections of a replaced grant that nobody continued, and
+    /// completed connections that lapsed before `tombstone` (until then their bearers are told that the connection
+    /// ended).
     ///
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, now: Nanos, tombstone: Nanos) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
         let lapsed = sqlx::query(
-            "SELECT id FROM connections WHERE expires_at < ?1 AND (pending = 1 OR expires_at < ?2) LIMIT ?3",
+            "SELECT id FROM connections \
+             WHERE (expires_at < ?1 AND (pending = 1 OR expires_at < ?2)) OR continue_until < ?1 LIMIT ?3",
         )
         .bind(time(now))
         .bind(time(tombstone))

@@ -235,6 +235,33 @@ async fn a_person_signs_in_on_prod() {
 }
 
 #[tokio::test]
+async fn a_person_connects_a_browser_makes_a_key_and_says_what_goes_on() {
+    let mut walk = Walk::start(Instance::Beta).await;
+    let outcome = walk.take("connections").await;
+    assert_eq!(outcome.console, [""; 0]);
+    let shots: Vec<_> = outcome
+        .shots
+        .iter()
+        .map(|shot| shot.name.as_str())
+        .collect();
+    assert_eq!(
+        shots,
+        ["browser-sign-in", "connections", "new-key", "question"]
+    );
+    let visit = walk.visit().expect("the browser came to the client");
+    assert!(!visit.to_lowercase().contains("\r\nreferer:"), "{visit}");
+    let arrived = outcome.arrived.expect("the client's address");
+    let code = &walk.client.returned(&arrived)["code"];
+    let tokens = walk.client.redeem(code).await;
+    // The app and the key that was ticked, each by itself.
+    let key = outcome.text.expect("the key");
+    for token in [&tokens.access_token, &key] {
+        let agent = walk.stack.mcp(Instance::Beta, Era::Modern, token);
+        agent.principal(APP, None).await;
+    }
+}
+
+#[tokio::test]
 async fn deny_tells_the_client() {
     let mut walk = Walk::start(Instance::Beta).await;
     let outcome = walk.take("deny").await;

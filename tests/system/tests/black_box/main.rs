@@ -2,6 +2,7 @@
 //! interfaces their users have. Every test starts processes of its own on free ports.
 #![forbid(unsafe_code)]
 
+mod api_keys;
 mod apps;
 mod attacks;
 mod browser;
@@ -32,6 +33,8 @@ mod oracles;
 mod outages;
 mod resources;
 mod round_trips;
+mod sessions;
+mod siblings;
 mod sign_ins;
 mod signer_link;
 mod skills;
