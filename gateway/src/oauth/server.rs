@@ -311,7 +311,7 @@ impl Server {
     ) -> Result<(), StoreError> {
         // While its user is asked whether it goes on, it is not over for good.
         if !self.store.is_known(instance, &connection).await?
-            || self.store.is_asked_about(&connection).await?
+            || (reason == EndReason::Ended && self.store.is_asked_about(&connection).await?)
         {
             return Ok(());
         }

@@ -10,7 +10,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reap(&self, now: Moment) -> Result<(), StoreError> {
-        const STATEMENTS: [&str; 6] = [
+        const STATEMENTS: [&str; 7] = [
             "DELETE FROM pending_connects WHERE state IN (
                  SELECT state FROM pending_connects WHERE expires_at <= ?1 LIMIT ?2)",
             // For a while a device is told that it waited too long.

@@ -102,7 +102,8 @@ impl Server {
             Err(error) => match error.reason {
                 // The grant is over: the page offers to sign in again.
                 Reason::ConnectionEnded | Reason::SecretRefused => {
-                    self.end(instance.name, of.id.clone()).await?;
+                    self.end(instance.name, of.id.clone(), EndReason::Ended)
+                        .await?;
                     return see_other(&connections_page(instance));
                 }
                 _ => return Err(signer_failed(&error)),
