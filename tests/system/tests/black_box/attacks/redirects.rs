@@ -140,7 +140,7 @@ async fn mix_up_every_answer_names_the_issuer_it_is_of() {
             .as_str()
             .expect("a redirect")
             .parse();
-        // A browser that has approved the client is not asked again.
+        // The browser that has agreed once is not asked again.
         let asked = Browser::new().get(&client.authorization().url).await;
         let denied = asked.link("Deny");
         let mistaken = with(&client.authorization().url, "response_type", "token");
