@@ -151,6 +151,14 @@ const journeys = {
     return { text };
   },
 
+  /** The consent page of a client that nobody has met. */
+  async stranger() {
+    const page = await freshBrowser();
+    await openConsent(page);
+    await shoot(page, "consent-stranger");
+    return { text: await page.getByRole("main").innerText() };
+  },
+
   /** A browser connects itself and makes a key; an app connected in another one asks which connections go on. */
   async connections() {
     const page = await freshBrowser();
@@ -179,7 +187,13 @@ const journeys = {
     await shoot(other, "question");
     await press(other, other.getByLabel("a key with a name"), "Space");
     await press(other, other.getByLabel("Browser"), "Space");
+    // An answer without content leaves the browser on the page that leads back.
+    await other.route(atClient, (route) => route.fulfill({ status: 204 }), { times: 1 });
     await press(other, other.getByRole("button", { name: "Continue" }));
+    const back = other.getByRole("link", { name: "Back to the app" });
+    await back.waitFor();
+    await shoot(other, "back-to-app");
+    await press(other, back);
     const arrived = await arrive(other);
 
     await page.getByRole("link", { name: "Back to your connections" }).click();

@@ -128,6 +128,15 @@ impl Walk {
         outcome
     }
 
+    /// The same in front of a client that runs elsewhere and says of itself what it likes.
+    async fn of_stranger(name: &str) -> Self {
+        let mut walk = Self::start(Instance::Beta).await;
+        let server = walk.stack.auth_server(Instance::Beta);
+        let hosted = "https://claude.ai/api/mcp/auth_callback";
+        walk.client = Client::register_as(name, server, hosted).await;
+        walk
+    }
+
     fn assert_nobody_else_was_asked(&self, outcome: &Outcome) {
         let ii = match self.client.server.instance() {
             Instance::Beta => self.stack.devnet.ii_url(),
@@ -263,6 +272,7 @@ async fn a_person_connects_a_browser_makes_a_key_and_says_what_goes_on() {
             "connections",
             "new-key",
             "question",
+            "back-to-app",
             "connections-of-three"
         ]
     );
@@ -293,6 +303,19 @@ async fn deny_tells_the_client() {
     let query = walk.client.returned(&arrived);
     assert_eq!(query["error"], "access_denied");
     assert!(!query.contains_key("code"), "{arrived}");
+}
+
+#[tokio::test]
+async fn a_strangers_name_stays_text_and_fits_a_phone() {
+    let name = format!("<b>Claude</b>{}", "W".repeat(67));
+    let walk = Walk::of_stranger(&name).await;
+    let outcome = walk.take("stranger").await;
+    assert_eq!(outcome.console, [""; 0]);
+    assert_eq!(outcome.shots.len(), 1, "{:?}", outcome.shots);
+    let text = outcome.text.expect("what the page says");
+    for told in [name.as_str(), "claude.ai", "Go on only if you know"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }
 
 #[tokio::test]
