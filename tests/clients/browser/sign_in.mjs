@@ -9,6 +9,8 @@ const [journey, authorizeUrl, redirectUri, screenshots] = process.argv.slice(2);
 /** Bound of every single wait, in milliseconds. */
 const BOUND = 20_000;
 const PHONE = { width: 390, height: 844 };
+/** Down to which nothing may have to be scrolled sideways (WCAG 2.2, section 1.4.10), in CSS pixels. */
+const NARROWEST = 320;
 
 const seen = { console: [], origins: [], shots: [] };
 
@@ -45,14 +47,16 @@ async function freshBrowser() {
   return context.newPage();
 }
 
-/** Keeps what a phone shows, light and dark, and whether it has to be scrolled sideways. */
+/** Keeps what a phone shows, light and dark, and whether a narrow one has to be scrolled sideways. */
 async function shoot(page, name) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await page.screenshot({ path: join(screenshots, `${name}-${colorScheme}.png`), fullPage: true });
   }
+  await page.setViewportSize({ ...PHONE, width: NARROWEST });
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
-  seen.shots.push({ name, too_wide: width > PHONE.width });
+  await page.setViewportSize(PHONE);
+  seen.shots.push({ name, too_wide: width > NARROWEST });
 }
 
 async function history(page) {
