@@ -81,7 +81,7 @@ mod tests {
             "claude mcp add --transport http icgate https://gate.example/mcp",
             "claude mcp add --transport http icgate-prod https://gate.example/mcp-prod",
             "Add custom connector",
-            "\"icgate\": { \"url\": \"https://gate.example/mcp\" }",
+            "\"icgate\": {\n      \"url\": \"https://gate.example/mcp\"\n    }",
             "code --add-mcp '{\"name\":\"icgate-prod\",\"type\":\"http\",\"url\":\"https://gate.example/mcp-prod\"}'",
             "Developer mode",
         ] {
