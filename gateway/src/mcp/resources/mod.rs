@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{
     caller::Caller,
     catalog::{Catalog, Tools},
+    discovery::outdated,
     interface, oql,
 };
 use crate::{
@@ -176,11 +177,13 @@ async fn interface(
 
 async fn skill(tools: &Tools, name: &str, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     match tools.discovery.skills.read(name).await {
-        Ok(reading) => Ok(one(
-            uri,
-            shorten(&reading.text.value, MAX_RESOURCE),
-            MARKDOWN,
-        )),
+        Ok(reading) => {
+            let mut text = shorten(&reading.text.value, MAX_RESOURCE);
+            if let Some(age) = reading.text.outdated {
+                text = format!("{}\n\n{text}", outdated("This skill", age));
+            }
+            Ok(one(uri, text, MARKDOWN))
+        }
         Err(SkillError::Unknown(nearest)) => {
             let hint = nearest.map_or_else(String::new, |name| format!(" Did you mean {name}?"));
             Err(not_found(uri, format!("There is no such skill.{hint}")))
