@@ -142,10 +142,15 @@ pub(super) async fn read(
         return Ok(one(uri, text.text.to_owned(), MARKDOWN));
     }
     if let Some(canister) = canister(uri) {
-        return interface(catalog.tools(), canister, uri).await;
+        caller.doing("reading the canister's interface");
+        let reading = interface(catalog.tools(), canister, uri);
+        return caller.keep_informed(reading).await;
     }
     if let Some(name) = uri.strip_prefix("skill://").filter(|_| catalog.has(SKILLS)) {
-        return skill(catalog.tools(), name, uri).await;
+        caller.doing("reading the skill");
+        return caller
+            .keep_informed(skill(catalog.tools(), name, uri))
+            .await;
     }
     if let Some(domain) = uri.strip_prefix("app://").filter(|_| catalog.has(APPS)) {
         return app(catalog, caller, domain, uri).await;
