@@ -148,7 +148,12 @@ impl fmt::Display for Report {
             writeln!(f, "| {name} | {start:.1} | {load:.1} |")?;
         }
 
-        writeln!(f, "\n| bar | measured | bound | |")?;
+        writeln!(
+            f,
+            "\nGrants per second of CPU: the grants of a round by the user and system time that gateway and signer spent on \
+             them together, so what the two answer in a second when they have one core between them.\n"
+        )?;
+        writeln!(f, "| bar | measured | bound | |")?;
         writeln!(f, "|---|---:|---:|---|")?;
         for bar in bars(self) {
             writeln!(f, "{bar}")?;
