@@ -1,9 +1,10 @@
+use icgate_commits::Loan;
+
 use super::{
     Digest, Limits, Moment, StoreError, chores,
     credentials::CredentialChanges,
     encoding,
     records::{Change, Chore, Client, Connection, EndReason, Ending, KeyRequest, PendingConnect},
-    writer::Loan,
 };
 use crate::{connection::ConnectionId, throttle::Source};
 

@@ -216,7 +216,7 @@ impl Store {
         .bind(json_array(slot_ids))
         .execute(&mut *tx)
         .await?;
-        tx.commit().await
+        Ok(tx.commit().await?)
     }
 
     /// Deletes a connection, its slots and every key that only it could use.
@@ -226,7 +226,7 @@ impl Store {
     pub async fn close_connection(&self, id: &str) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         delete(&mut tx, id).await?;
-        tx.commit().await
+        Ok(tx.commit().await?)
     }
 }
 

@@ -7,10 +7,10 @@ mod continuation;
 mod grants;
 mod records;
 mod upkeep;
-mod writer;
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
+use icgate_commits::{Loan, Writer};
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -25,7 +25,6 @@ pub use records::{
     SlotRecord, User,
 };
 
-use self::writer::{Loan, Writer};
 use super::{
     outer::{Outer, Place, RecordError},
     sealed::SealError,
@@ -127,7 +126,7 @@ impl Store {
 
     /// A transaction that holds the write lock from the start, so that it never fails half way for want of it.
     async fn write(&self) -> Result<Loan, StoreError> {
-        self.writer.begin().await
+        Ok(self.writer.begin().await?)
     }
 }
 
