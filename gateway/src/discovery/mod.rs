@@ -19,7 +19,7 @@ use std::time::Duration;
 use url::Url;
 
 pub(crate) use self::{
-    app::{App, Apps, Basis, Opened, ResolveError, known_domains},
+    app::{App, Apps, Basis, Opened, ResolveError, known_domains, not_meant},
     dashboards::{Dashboards, Entry, EntryKind, Profile, ServiceError},
     findings::{Finding, Report},
     site::ExploreError,

@@ -27,6 +27,7 @@ mod isolation;
 mod limits;
 mod main_job;
 mod management;
+mod manners;
 mod metadata;
 mod oql;
 mod oracles;
