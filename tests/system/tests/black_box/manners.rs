@@ -139,7 +139,7 @@ async fn a_refusal_says_what_to_do_next() {
         ),
         (
             "get_ic_skill",
-            json!({ "name": "ckbct" }),
+            json!({ "name": "ckbt" }),
             "SKILL_UNKNOWN",
             &["Did you mean ckbtc?"],
         ),

@@ -85,7 +85,7 @@ async fn resources_are_listed_read_and_missed() {
             "candid://nonesuch",
             "canister://../etc/passwd/candid",
             "file:///etc/passwd",
-            "skill://ckbct",
+            "skill://ckbt",
             "skill://../escape",
             "skill://ckbtc/../../api/skills.json",
             "skill://ckbtc/references/secret.md",
@@ -165,7 +165,7 @@ async fn skills_are_listed_page_by_page_and_outlive_their_registry() {
         let file = text_of(&read("skill://ckbtc/references/minter.md").await);
         assert!(file.starts_with("# The minter"), "{file}");
         assert_clean(&text_of(&read("skill://long").await));
-        let missed = read("skill://ckbct").await;
+        let missed = read("skill://ckbt").await;
         assert!(
             missed.text.contains("Did you mean ckbtc?"),
             "{}",
@@ -293,7 +293,7 @@ async fn prompts_are_listed_and_written_out() {
                 text.contains("ryjl3") && !text.contains(['{', '}']),
                 "{name}: {text}"
             );
-            let words = text.split(|c: char| c != '_' && !c.is_ascii_lowercase());
+            let words = text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric());
             for word in words.filter(|word| word.contains('_') && !word.starts_with("icrc")) {
                 let is_tool = tools.iter().any(|tool| tool["name"] == word);
                 assert!(is_tool, "{name}: {word}");
