@@ -209,9 +209,30 @@ impl Client {
         consent: &Consent,
     ) -> String {
         let page = self.redeemed(browser, devnet, consent).await;
-        let redirect = match self.question(browser, &page).await {
+        self.code(browser, &page).await
+    }
+
+    /// The whole way to tokens of these scopes, in a browser of its own. Those that the consent page does not offer
+    /// ticked are ticked by hand; when the person has other connections, none of them goes on.
+    pub async fn sign_in(&self, devnet: &Devnet, consent: &Consent, scopes: &str) -> Tokens {
+        let mut url = self.authorization().url;
+        url.query_pairs_mut().append_pair("scope", scopes);
+        let mut browser = Browser::new();
+        let page = browser.get(&url).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let boxes: Vec<_> = scopes.split(' ').map(|scope| ("scope", scope)).collect();
+        let link = browser.tick(&page, &boxes).await.redirect();
+        let ii = self.server.instance.ii();
+        let callback = devnet.consent(ii, link.as_str(), consent).await;
+        let page = self.callback(&mut browser, &callback).await;
+        let code = self.code(&mut browser, &page).await;
+        self.redeem(&code).await
+    }
+
+    async fn code(&self, browser: &mut Browser, redeemed: &Page) -> String {
+        let redirect = match self.question(browser, redeemed).await {
             Some(question) => browser.submit(&question).await.link("Back to the app"),
-            None => redirect(&page),
+            None => redirect(redeemed),
         };
         self.returned(&redirect)["code"].clone()
     }

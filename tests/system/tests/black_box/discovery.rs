@@ -152,8 +152,9 @@ async fn hostile_sites_cost_a_bounded_time_and_say_nothing_steering() {
         found.structured["omitted"]
     );
     assert!(found.text.len() < 20_000, "{}", found.text.len());
-    // People listed as canisters are none.
+    // What the site declares comes first, before what serves it; people listed as canisters are none.
     assert_eq!(list[0]["canister_id"], stack.devnet.canister("app"));
+    assert_eq!(list[1]["canister_id"], stack.devnet.canister("trap"));
     let label = list[0]["label"].as_str().expect("a label");
     assert!(
         !label.contains('\n') && label.chars().count() <= 130,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use icgate_system::{
-    Browser, Client, Consent, Devnet, Era, Instance, Interference, McpClient, Stack, ToolResult,
-    until,
+    Client, Consent, Devnet, Era, Instance, Interference, McpClient, Stack, ToolResult, until,
 };
 use serde_json::{Value, json};
 
@@ -16,23 +15,13 @@ const BOUND: Duration = Duration::from_secs(30);
 /// A person's client that may manage canisters: the person ticks the box for it.
 async fn manager(stack: &Stack, anchor: u64) -> (McpClient, String) {
     let client = Client::register(stack.auth_server(Instance::Beta)).await;
-    let mut browser = Browser::new();
-    let mut page = browser.get(&client.authorization().url).await;
-    let ticked = page
-        .body
-        .replace("value=\"ic:manage\"", "value=\"ic:manage\" checked");
-    assert_ne!(ticked, page.body);
-    page.body = ticked;
-    let link = browser.submit(&page).await.redirect();
     let consent = Consent {
         anchor,
         ..Consent::default()
     };
-    let callback = stack.devnet.consent("ii", link.as_str(), &consent).await;
-    let page = client.callback(&mut browser, &callback).await.json();
-    let back = page["redirect"].as_str().and_then(|back| back.parse().ok());
-    let back = back.unwrap_or_else(|| panic!("{page}"));
-    let tokens = client.redeem(&client.returned(&back)["code"]).await;
+    let tokens = client
+        .sign_in(&stack.devnet, &consent, "ic:read ic:write ic:manage")
+        .await;
     let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
     (agent, tokens.access_token)
 }

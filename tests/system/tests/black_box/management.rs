@@ -1,7 +1,7 @@
 //! Running canisters as the management identity, against a management canister that says no like the real one.
 
 use icgate_system::{
-    Browser, Call, Client, Consent, Era, Fault, Instance, McpClient, Stack, Tokens, ToolResult,
+    Call, Client, Consent, Era, Fault, Instance, McpClient, Stack, Tokens, ToolResult,
 };
 use serde_json::{Value, json};
 
@@ -13,30 +13,11 @@ const CYCLES: u64 = 1_500_000_000_000;
 /// Signs a person in who allows just these scopes, managing canisters among them.
 pub(crate) async fn sign_in(stack: &Stack, anchor: u64, scopes: &str) -> Tokens {
     let client = Client::register(stack.auth_server(Instance::Beta)).await;
-    let mut url = client.authorization().url;
-    url.query_pairs_mut().append_pair("scope", scopes);
-    let mut browser = Browser::new();
-    let mut page = browser.get(&url).await;
-    // Managing has to be ticked by hand.
-    for scope in scopes.split(' ') {
-        let unticked = format!("value=\"{scope}\">");
-        page.body = page
-            .body
-            .replace(&unticked, &format!("value=\"{scope}\" checked>"));
-    }
-    let link = browser.submit(&page).await.redirect();
     let consent = Consent {
         anchor,
         ..Consent::default()
     };
-    let callback = stack.devnet.consent("ii", link.as_str(), &consent).await;
-    let finished = client.callback(&mut browser, &callback).await;
-    let redirect = finished.json()["redirect"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let code = client.returned(&redirect.parse().expect("a redirect"))["code"].clone();
-    client.redeem(&code).await
+    client.sign_in(&stack.devnet, &consent, scopes).await
 }
 
 /// A signed-in agent and a canister that its management identity controls.

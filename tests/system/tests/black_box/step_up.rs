@@ -7,22 +7,8 @@ use crate::APP;
 
 /// Signs in with these scopes and no other.
 async fn sign_in(stack: &Stack, client: &Client, scopes: &str) -> Tokens {
-    let mut url = client.authorization().url;
-    url.query_pairs_mut().append_pair("scope", scopes);
-    let mut browser = Browser::new();
-    let page = browser.get(&url).await;
-    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-    let link = browser.submit(&page).await.redirect();
-    let ii = client.server.instance().ii();
     let consent = Consent::default();
-    let callback = stack.devnet.consent(ii, link.as_str(), &consent).await;
-    let finished = client.callback(&mut browser, &callback).await;
-    let redirect = finished.json()["redirect"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let code = client.returned(&redirect.parse().expect("a redirect"))["code"].clone();
-    client.redeem(&code).await
+    client.sign_in(&stack.devnet, &consent, scopes).await
 }
 
 /// The parameters of a challenge, in a standard client's reading.

@@ -485,7 +485,8 @@ async fn whoami_tells_about_the_connection_and_end_session_ends_it() {
     let me = agent.call("whoami", json!({})).await;
     assert_eq!(me.structured["access_level"], "all");
     assert_eq!(me.structured["scopes"][1], "ic:write");
-    let management = agent.principal(stack.gateway.url(), None).await;
+    let origin = stack.gateway.url().replacen("http://", "https://", 1);
+    let management = agent.principal(&origin, None).await;
     assert_eq!(me.structured["management_principal"], management);
     assert!(me.text.contains(&management), "{}", me.text);
     agent

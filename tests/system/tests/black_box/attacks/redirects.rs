@@ -133,7 +133,9 @@ async fn mix_up_every_answer_names_the_issuer_it_is_of() {
             .as_str()
             .expect("a redirect")
             .parse();
-        let denied = browser.get(&client.authorization().url).await.link("Deny");
+        // The browser that has agreed once is not asked again.
+        let asked = Browser::new().get(&client.authorization().url).await;
+        let denied = asked.link("Deny");
         let mistaken = with(&client.authorization().url, "response_type", "token");
         let mistaken = browser.get(&mistaken).await.redirect();
         for address in [with_code.expect("a URL"), denied, mistaken] {
