@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::{Mcp, Served, Tools, catalog::Parts, management::Wasm};
+use super::{Mcp, Served, Tools, catalog::Parts, listing::Asked, management::Wasm};
 use crate::{
     body::{self, Response},
     config::Services,
@@ -331,6 +331,22 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
         (404, &json!(-32601)),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn the_list_is_serialized_once_on_either_wire() {
+    let bench = bench().await;
+    let old = || request(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }));
+    let new = || modern("tools/list", json!({}));
+    for ask in [&old as &dyn Fn() -> body::Request, &new] {
+        let prepared = super::transport::prepare(ask()).await.ok().unwrap();
+        let asked = Asked::read(&prepared).unwrap();
+        assert!(bench.mcp.listing.answer(&asked).await.is_none());
+        let (_, first) = bench.answer(ask()).await;
+        // What follows is answered from here and does not reach the service.
+        let kept = bench.mcp.listing.answer(&asked).await.unwrap();
+        assert_eq!(read(kept).await.1, first);
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod journeys;
 mod limits;
 mod main_job;
 mod management;
+mod manners;
 mod metadata;
 mod oql;
 mod oracles;
