@@ -186,7 +186,7 @@ const journeys = {
   async deny() {
     const page = await freshBrowser();
     await openConsent(page);
-    await page.getByRole("link", { name: "Deny" }).click();
+    await page.getByRole("button", { name: "Deny" }).click();
     return { arrived: await arrive(page) };
   },
 
