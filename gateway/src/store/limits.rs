@@ -10,7 +10,8 @@ pub struct Limits {
     pub pending_connects: u32,
     /// Of these, sign-ins of one address; its oldest goes first.
     pub pending_connects_per_address: u32,
-    /// Devices that wait for somebody to sign in; what is over goes first, then the oldest of the address with the most.
+    /// Devices that wait for somebody to sign in; what is over goes first, then the oldest of the address with the
+    /// most.
     pub device_requests: u32,
     /// Of these, devices of one address; its oldest goes first.
     pub device_requests_per_address: u32,

@@ -9,8 +9,8 @@ const CAPACITY: u64 = 4096;
 
 /// The grants that Internet Identity did not honour while somebody was signing in, each with when it first did not.
 ///
-/// Internet Identity replaces a user's grant as soon as the user signs in again, and the signer learns who that was only
-/// afterwards. In between a grant that was replaced, whose connections may go on, looks like one that was revoked.
+/// Internet Identity replaces a user's grant as soon as the user signs in again, and the signer learns who that was
+/// only afterwards. In between a grant that was replaced, whose connections may go on, looks like one that was revoked.
 pub(crate) struct Doubts(Cache<String, Nanos>);
 
 impl Default for Doubts {

@@ -254,16 +254,34 @@ async fn pages_reflect_nothing_unescaped_and_pre_tick_no_management() {
     let house = House::open().await;
     let client_id = house.register().await;
     let query = format!("{}&x=%22%3E%3Cscript%3E", House::query(&client_id));
-    let page = house
-        .consent_page(Beta, &mut Browser::default(), &query)
-        .await;
+    let mut browser = Browser::default();
+    let page = house.consent_page(Beta, &mut browser, &query).await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.body.contains("A &#60;b&#62;client&#60;/b&#62;"));
     assert!(!page.body.contains("<b>client") && !page.body.contains("<script>"));
     assert!(page.body.contains("value=\"ic:write\" checked"));
     assert!(page.body.contains("value=\"ic:manage\">"));
     assert_eq!(page.header(header::REFERRER_POLICY), "same-origin");
-    assert!(page.body.contains("error=access_denied"));
+    // Nobody denies in the person's place, and what they deny is told to the client.
+    for (csrf, expected) in [
+        ("guessed".to_owned(), StatusCode::FORBIDDEN),
+        (page.field("csrf"), StatusCode::OK),
+    ] {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("query", &query)
+            .append_pair("csrf", &csrf)
+            .append_pair("step", "deny")
+            .finish();
+        let denied = house
+            .post_as(&browser, "/oauth/authorize", &form, ORIGIN)
+            .await;
+        assert_eq!(denied.status, expected, "{denied:?}");
+        assert_eq!(
+            denied.body.contains("error=access_denied"),
+            expected.is_success()
+        );
+        assert!(!denied.body.contains("<script>"), "{}", denied.body);
+    }
     assert_eq!(house.signer.calls("begin"), 0);
 }
 
