@@ -141,16 +141,16 @@ fn lives(own: &Connection, now: Moment) -> Vec<Days> {
 pub(crate) fn connections(shown: &Connections<'_>) -> Response {
     let nonce = nonce();
     let (own, now) = (shown.own, shown.now);
+    let rows = shown.listed.iter();
+    let mut rows: Vec<_> = rows.map(|listed| Row::of(listed, Some(own), now)).collect();
+    // This browser stands first; the others keep their order.
+    rows.sort_by_key(|row| !row.own);
     let page = Page {
         nonce: &nonce,
         action: &shown.action,
         csrf: &shown.csrf,
         identity_host: identity_host(shown.instance),
-        rows: shown
-            .listed
-            .iter()
-            .map(|listed| Row::of(listed, Some(own), now))
-            .collect(),
+        rows,
         choices: choices(own.scopes, [Scope::Read].into_iter().collect()),
         days: lives(own, now),
         problem: shown.problem,
