@@ -64,6 +64,40 @@ async fn of_fifty_refreshes_one_pair_comes_out() {
     assert_eq!(pairs.len(), 1);
 }
 
+/// What was exchanged so far was exchanged a minute earlier, so that the grace is over.
+async fn a_minute_passes(house: &House) {
+    let file = house.directory.path().join("state/gateway.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let store = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE credentials SET spent_at = spent_at - 60")
+        .execute(&store)
+        .await
+        .unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_copied_refresh_token_is_noticed_also_when_its_owner_was_idle() {
+    let house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    let copied = tokens["refresh_token"].as_str().unwrap();
+    let owned = house.refresh(Beta, &client_id, copied).await.json();
+    let owned = owned["refresh_token"].as_str().unwrap();
+    a_minute_passes(&house).await;
+    // The thief gets nothing that its owner does not have.
+    let stolen = house.refresh(Beta, &client_id, copied).await.json();
+    assert_eq!(stolen["refresh_token"], owned);
+    let stolen = house.refresh(Beta, &client_id, owned).await.json();
+    house.present(Beta, &stolen["access_token"]).await.unwrap();
+    a_minute_passes(&house).await;
+    let noticed = house.refresh(Beta, &client_id, owned).await;
+    assert_eq!(noticed.error(), "invalid_grant", "{noticed:?}");
+    house
+        .present(Beta, &stolen["access_token"])
+        .await
+        .unwrap_err();
+}
+
 #[tokio::test]
 async fn code_replay_by_a_stranger_revokes_what_it_issued() {
     let house = House::open().await;
