@@ -470,5 +470,5 @@ async fn whoever_holds_a_key_may_revoke_it() {
         house.present(Beta, &key).await.unwrap_err();
     }
     let page = house.visit(&browser, &page_of(Beta)).await;
-    assert!(page.body.contains("(this browser)"), "the session lives on");
+    assert!(page.body.contains("This browser"), "the session lives on");
 }
