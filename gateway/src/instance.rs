@@ -6,6 +6,8 @@ use std::fmt;
 use ::candid::Principal;
 use url::Url;
 
+use crate::scope::Scopes;
+
 /// Which of the two instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InstanceName {
@@ -128,6 +130,8 @@ pub struct Instance {
     pub ii_canister: Principal,
     /// How people sign in there.
     pub handshake: Handshake,
+    /// What may be asked for: what the tools that are served need.
+    pub scopes: Scopes,
 }
 
 impl Instance {

@@ -173,13 +173,16 @@ impl From<StoreError> for crate::refusal::Stored {
         Self(match error {
             StoreError::NoConnection => secret_refused(),
             StoreError::TooManyConnections => too_many_connections(),
-            StoreError::Database(sqlx::Error::PoolTimedOut) => {
-                warn!("the database is too busy");
-                overloaded()
-            }
+            StoreError::Database(sqlx::Error::PoolTimedOut) => busy(),
+            StoreError::Group(cause) if matches!(*cause, sqlx::Error::PoolTimedOut) => busy(),
             other => internal("the database failed", &other),
         })
     }
+}
+
+fn busy() -> SignerError {
+    warn!("the database is too busy");
+    overloaded()
 }
 
 /// A storage or sealing error on its way out.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     instance::{Handshake, Instance, InstanceName, PublicUrl},
     mcp::Served,
+    scope::Scopes,
 };
 
 /// Checks every setting, then what they mean together. A setting that is wrong is noted and its default taken
@@ -63,10 +64,18 @@ impl Checks {
 
         let ic_url = self.url("IC_URL", "https://icp-api.io");
         let root_key = self.root_key(&ic_url);
+        let tools: Served = self
+            .list("ICGATE_TOOLS", |name| {
+                name.parse::<Served>().map_err(|error| error.to_string())
+            })
+            .into_iter()
+            .collect();
+        let scopes = tools.scopes();
         let instances = [
             self.instance(
                 InstanceName::Beta,
                 &public_url,
+                scopes,
                 ["II_URL", "II_CANISTER_ID", "II_HANDSHAKE"],
                 "https://beta.id.ai",
                 "fgte5-ciaaa-aaaad-aaatq-cai",
@@ -74,6 +83,7 @@ impl Checks {
             self.instance(
                 InstanceName::Prod,
                 &public_url,
+                scopes,
                 ["II_URL_PROD", "II_CANISTER_ID_PROD", "II_HANDSHAKE_PROD"],
                 "https://id.ai",
                 "rdmx6-jaaaa-aaaaa-aaadq-cai",
@@ -104,12 +114,7 @@ impl Checks {
                 icrc: self.optional("IC_ICRC_API", |text, _| web_url(text)),
                 sns: self.optional("IC_SNS_API", |text, _| web_url(text)),
             },
-            tools: self
-                .list("ICGATE_TOOLS", |name| {
-                    name.parse::<Served>().map_err(|error| error.to_string())
-                })
-                .into_iter()
-                .collect(),
+            tools,
             dev,
             public_url,
             root_key: match &root_key {
@@ -220,6 +225,7 @@ impl Checks {
         &mut self,
         name: InstanceName,
         public_url: &PublicUrl,
+        scopes: Scopes,
         [url, canister, handshake]: [&'static str; 3],
         default_url: &str,
         default_canister: &str,
@@ -243,6 +249,7 @@ impl Checks {
                 Principal::from_text(text).map_err(|_| "must be a canister id".to_owned())
             }),
             handshake,
+            scopes,
         }
     }
 

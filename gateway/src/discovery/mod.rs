@@ -18,8 +18,10 @@ use std::time::Duration;
 
 use url::Url;
 
+#[cfg(test)]
+pub(crate) use self::kept::let_pass;
 pub(crate) use self::{
-    app::{App, Apps, Basis, Opened, ResolveError, known_domains},
+    app::{App, Apps, Basis, Opened, ResolveError, known_domains, not_meant},
     dashboards::{Dashboards, Entry, EntryKind, Profile, ServiceError},
     findings::{Finding, Report},
     site::ExploreError,

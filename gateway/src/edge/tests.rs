@@ -47,6 +47,7 @@ pub(crate) fn config() -> Config {
         ii_url: url.clone(),
         ii_canister: ::candid::Principal::anonymous(),
         handshake: crate::instance::Handshake::RegistrationDelegation,
+        scopes: crate::scope::Scopes::NONE,
     });
     Config {
         public_url,

@@ -3,12 +3,14 @@
 use icgate_proto::v1::{AccountSelector, account_selector};
 use serde_json::{Value, json};
 
-use super::{arguments::Arguments, failure::Failure, origin::TargetOrigin};
+use super::{apps, arguments::Arguments, failure::Failure, origin::TargetOrigin};
+use crate::discovery::not_meant;
 
 /// Longest account name, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Takes the argument `domain`, also under the name that later contracts use for it.
+/// Takes the argument `domain`, also under the name that later contracts use for it. An address like a known app's would
+/// silently make the user somebody else.
 pub(super) fn domain(
     arguments: &mut Arguments,
     dev: bool,
@@ -18,9 +20,14 @@ pub(super) fn domain(
         Some(text) => Some(text),
         None => arguments.optional_text("derivation_origin")?,
     };
-    text.map(|text| TargetOrigin::parse(&text, dev))
-        .transpose()
-        .map_err(|error| Failure::argument(name, error))
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let origin = TargetOrigin::parse(&text, dev).map_err(|error| Failure::argument(name, error))?;
+    match not_meant(&text, &origin) {
+        Some(mistake) => Err(apps::resolve_failure(mistake)),
+        None => Ok(Some(origin)),
+    }
 }
 
 /// Takes `domain`, which must be there.

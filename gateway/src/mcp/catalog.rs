@@ -169,7 +169,26 @@ pub(super) struct Entry {
     pub(super) run: Run,
 }
 
-/// Every tool, built once. Cheap to clone.
+/// Every tool there is, in the order they are listed; the first is cheap and changes nothing.
+pub(super) fn entries() -> impl Iterator<Item = Entry> {
+    let families = [
+        interface::entries(),
+        call::entries(),
+        preview::entries(),
+        api_doc::entries(),
+        oql::entries(),
+        identity::entries(),
+        session::entries(),
+        management::entries(),
+        apps::entries(),
+        discovery::entries(),
+        skills::entries(),
+        funding::entries(),
+    ];
+    families.into_iter().flatten()
+}
+
+/// The tools that are served, built once. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Catalog {
     entries: Arc<[Entry]>,
@@ -177,25 +196,10 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// The tools in the order they are listed; the first is cheap and changes nothing.
+    /// Those that are served.
     pub(super) fn new(tools: Tools, served: Served) -> Self {
-        let families = [
-            interface::entries(),
-            call::entries(),
-            preview::entries(),
-            api_doc::entries(),
-            oql::entries(),
-            identity::entries(),
-            session::entries(),
-            management::entries(),
-            apps::entries(),
-            discovery::entries(),
-            skills::entries(),
-            funding::entries(),
-        ];
-        let entries = families.into_iter().flatten();
         Self {
-            entries: entries.filter(|entry| served.serves(entry)).collect(),
+            entries: entries().filter(|entry| served.serves(entry)).collect(),
             tools: Arc::new(tools),
         }
     }

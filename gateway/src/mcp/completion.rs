@@ -49,7 +49,7 @@ pub(super) async fn complete(
     let tools = catalog.tools();
     let name = request.argument.name.as_str();
     let known = match &request.r#ref {
-        Reference::Prompt(prompt) => prompts::has_argument(&prompt.name, name),
+        Reference::Prompt(prompt) => prompts::has_argument(catalog, &prompt.name, name),
         Reference::Resource(template) => resources::has_variable(catalog, &template.uri, name),
         _ => false,
     };
@@ -76,6 +76,10 @@ pub(super) async fn complete(
         },
         "app" | "domain" => domains(tools, authorized).await,
         "name" => soon(skills(tools)).await,
+        "file" => match context("name") {
+            Some(skill) if skill.len() <= MAX_VALUE => soon(files(tools, skill)).await,
+            _ => Vec::new(),
+        },
         "account" => match context("domain").map(|domain| TargetOrigin::parse(domain, tools.dev)) {
             Some(Ok(origin)) => soon(accounts(tools, authorized, &origin)).await,
             _ => Vec::new(),
@@ -128,6 +132,12 @@ async fn domains(tools: &Tools, authorized: &Authorized) -> Vec<String> {
 async fn skills(tools: &Tools) -> Vec<String> {
     let names = tools.discovery.skills.names().await.unwrap_or_default();
     names.iter().map(|name| one_line(name, 128)).collect()
+}
+
+/// The files that a skill refers to.
+async fn files(tools: &Tools, skill: &str) -> Vec<String> {
+    let reading = tools.discovery.skills.read(skill).await;
+    reading.map_or_else(|_| Vec::new(), |reading| reading.references)
 }
 
 async fn methods(tools: &Tools, canister: CanisterId) -> Vec<String> {

@@ -7,11 +7,15 @@ use super::catalog::Catalog;
 pub(super) const MOST: usize = 2_048;
 
 /// A part and the tool without which it makes no sense.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 9] = [
+    ("get_candid", include_str!("instructions/start.md")),
+    ("open_app", include_str!("instructions/finding.md")),
     ("get_candid", include_str!("instructions/reading.md")),
     ("update_canister", include_str!("instructions/acting.md")),
     ("get_principal", include_str!("instructions/identity.md")),
-    ("create_canister", include_str!("instructions/managing.md")),
+    ("install_code", include_str!("instructions/managing.md")),
+    ("create_canister", include_str!("instructions/funding.md")),
+    ("list_ic_skills", include_str!("instructions/skills.md")),
     ("get_candid", include_str!("instructions/manners.md")),
 ];
 

@@ -1,9 +1,9 @@
 //! `tools/list`, serialized once and not for each request.
 //!
 //! The list is the same for every caller and for as long as the process runs, and it is what clients ask for most. The
-//! service answers the first request of a kind; later ones that differ in nothing but their id get the same bytes
-//! with their own id. Whatever the service looks at is part of the kind, so its checks of versions and headers hold
-//! here as well.
+//! service answers the first request of a kind; later ones that differ in nothing but their id, or in what traces them,
+//! get the same bytes with their own id. Whatever the service looks at is part of the kind, so its checks of versions
+//! and headers hold here as well.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use http::{
 use http_body_util::BodyExt;
 use moka::future::Cache;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::body::{self, Response};
 
@@ -23,6 +23,8 @@ use crate::body::{self, Response};
 const KINDS: u64 = 64;
 /// A longer request is not worth remembering, in bytes.
 const MAX_REQUEST: usize = 2 << 10;
+/// What names or traces a single request in its `_meta` and changes nothing about the list.
+const PASSING: [&str; 4] = ["progressToken", "traceparent", "tracestate", "baggage"];
 
 /// The answers by kind.
 pub(super) struct Listing {
@@ -80,12 +82,26 @@ impl Asked {
                 part(&mut kind, value.as_bytes());
             }
         }
-        part(&mut kind, call.params.map_or("", RawValue::get).as_bytes());
+        part(&mut kind, lasting(call.params)?.as_bytes());
         Some(Self {
             kind: Kind(kind),
             id: id.into(),
         })
     }
+}
+
+/// The parameters, without what is of this one request only.
+fn lasting(params: Option<&RawValue>) -> Option<String> {
+    let Some(params) = params else {
+        return Some(String::new());
+    };
+    let mut params: Value = serde_json::from_str(params.get()).ok()?;
+    if let Some(Value::Object(meta)) = params.get_mut("_meta") {
+        meta.retain(|name, value| {
+            !(PASSING.contains(&name.as_str()) && (value.is_string() || value.is_number()))
+        });
+    }
+    Some(params.to_string())
 }
 
 /// Whether the MCP service looks at a header.
@@ -184,6 +200,13 @@ mod tests {
             ),
             first
         );
+        let traced = [
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"progressToken":1,"traceparent":"a"}}}"#,
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"traceparent":"b","progressToken":"2"}}}"#,
+        ];
+        assert_eq!(kind(&[], traced[0]), kind(&[], traced[1]));
+        let odd = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"progressToken":{}}}}"#;
+        assert_ne!(kind(&[], odd), kind(&[], traced[0]));
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Cursor {
         })
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the text form.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 12];
         let read = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         let (of, at) = bytes.split_at(8);

@@ -16,8 +16,8 @@
 use std::{fmt, str::FromStr};
 
 use super::arguments::Arguments;
-use super::catalog::{Entry, Group};
-use crate::scope::Scope;
+use super::catalog::{self, Entry, Group};
+use crate::scope::{Scope, Scopes};
 
 /// What is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +93,20 @@ impl FromIterator<Served> for Served {
 impl Served {
     /// Whether a tool is offered.
     pub(super) fn serves(self, entry: &Entry) -> bool {
-        let reads = (entry.scope)(&Arguments::new(None)) == Scope::Read;
+        let reads = most(entry) == Scope::Read;
         self.groups & entry.group.bit() != 0 && (reads || !self.reads_only)
     }
+
+    /// What the offered tools need: nobody is asked for more.
+    pub fn scopes(self) -> Scopes {
+        let offered = catalog::entries().filter(|entry| self.serves(entry));
+        offered.map(|entry| most(&entry)).collect()
+    }
+}
+
+/// The most a tool needs: arguments only ever make it less.
+fn most(entry: &Entry) -> Scope {
+    (entry.scope)(&Arguments::new(None))
 }
 
 #[cfg(test)]
@@ -126,6 +137,20 @@ mod tests {
         assert!(served(&["directory", "management"]).reads_only);
         for name in ["", "Management", "wallet", "none"] {
             assert_eq!(name.parse::<Served>(), Err(UnknownGroup), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_scope_is_asked_for_that_no_offered_tool_needs() {
+        for (names, scopes) in [
+            (&[][..], "ic:read ic:write ic:manage"),
+            (&["core"], "ic:read ic:write"),
+            (&["discovery", "skills"], "ic:read ic:write"),
+            (&["funding"], "ic:read ic:write ic:manage"),
+            (&["directory"], "ic:read"),
+            (&["directory", "management", "funding"], "ic:read"),
+        ] {
+            assert_eq!(served(names).scopes().to_string(), scopes, "{names:?}");
         }
     }
 }

@@ -61,13 +61,16 @@ fn knows_hints(context: &RequestContext<RoleServer>) -> bool {
     version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
-/// Gives a result its cache hints, for clients that know them. All of it depends on nothing but this process, but a
-/// token was needed to see it, so it is nobody else's.
+/// Gives a result its cache hints, for clients that know them: how long it keeps, and that it is nobody else's, since a
+/// token was needed to see it.
 macro_rules! hinted {
     ($result:expr, $context:expr) => {
+        hinted!($result, $context, KEEP_MS)
+    };
+    ($result:expr, $context:expr, $keep:expr) => {
         if knows_hints(&$context) {
             $result
-                .with_ttl_ms(KEEP_MS)
+                .with_ttl_ms($keep)
                 .with_cache_scope(CacheScope::Private)
         } else {
             $result
@@ -83,7 +86,7 @@ fn authorized(context: &RequestContext<RoleServer>) -> Result<&Authorized, Error
         .ok_or_else(|| ErrorData::internal_error("the request was not authorized", None))
 }
 
-/// No list here has a second page.
+/// For lists without a second page.
 fn first_page(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
     match request.and_then(|request| request.cursor.as_ref()) {
         None => Ok(()),
@@ -167,9 +170,13 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        first_page(request.as_ref())?;
-        let result = ListResourcesResult::with_all_items(resources::listed());
-        Ok(hinted!(result, context))
+        let cursor = request.and_then(|request| request.cursor);
+        let listed = resources::list(&self.catalog, cursor.as_deref()).await?;
+        // What is not whole is asked for again.
+        let keep = if listed.whole { KEEP_MS } else { 0 };
+        let mut result = ListResourcesResult::with_all_items(listed.resources);
+        result.next_cursor = listed.next_cursor;
+        Ok(hinted!(result, context, keep))
     }
 
     async fn list_resource_templates(

@@ -1,5 +1,7 @@
 //! The endpoint as a client meets it, with a signer that answers by rote and an Internet Computer that is not there.
 
+mod outage;
+
 use std::{
     future::Future,
     net::SocketAddr,
@@ -24,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::{Mcp, Served, Tools, catalog::Parts, management::Wasm};
+use super::{Mcp, Served, Tools, catalog::Parts, listing::Asked, management::Wasm};
 use crate::{
     body::{self, Response},
     config::Services,
@@ -127,16 +129,20 @@ struct Bench {
 }
 
 /// Nothing listens on the port of a listener that is gone.
+async fn nowhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
 async fn bench() -> Bench {
-    let nowhere = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    bench_with(nowhere).await
+    bench_with(nowhere().await).await
 }
 
 async fn bench_with(ic: SocketAddr) -> Bench {
+    bench_asking(ic, &Services::default()).await
+}
+
+async fn bench_asking(ic: SocketAddr, services: &Services) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(
@@ -157,7 +163,7 @@ async fn bench_with(ic: SocketAddr) -> Bench {
         store,
         wasm: Wasm::new(uploads, Fetcher::new(Reach::new(false))),
     };
-    let discovery = Discovery::new(&Services::default(), false);
+    let discovery = Discovery::new(services, false);
     let tools = Tools::new(Arc::new(ic), parts, &public_url, discovery, false);
     Bench {
         mcp: Mcp::over(tools, &public_url, Served::default()),
@@ -325,6 +331,22 @@ async fn clients_of_the_newest_revision_discover_list_and_call() {
         (404, &json!(-32601)),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn the_list_is_serialized_once_on_either_wire() {
+    let bench = bench().await;
+    let old = || request(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }));
+    let new = || modern("tools/list", json!({}));
+    for ask in [&old as &dyn Fn() -> body::Request, &new] {
+        let prepared = super::transport::prepare(ask()).await.ok().unwrap();
+        let asked = Asked::read(&prepared).unwrap();
+        assert!(bench.mcp.listing.answer(&asked).await.is_none());
+        let (_, first) = bench.answer(ask()).await;
+        // What follows is answered from here and does not reach the service.
+        let kept = bench.mcp.listing.answer(&asked).await.unwrap();
+        assert_eq!(read(kept).await.1, first);
+    }
 }
 
 #[tokio::test]

@@ -205,13 +205,13 @@ fn rest(form: &Form<'_>, instance: &Instance) -> Result<(String, Scopes), Refusa
         ));
     }
     let offered = match form.get("scope") {
-        None => Scope::ALL.into_iter().collect(),
-        Some(asked) => Scopes::parse_lenient(asked),
+        None => instance.scopes,
+        Some(asked) => Scopes::parse_lenient(asked).intersection(instance.scopes),
     };
     if offered.is_empty() {
         return Err(Refusal::new(
             Code::InvalidScope,
-            "scope names none of ic:read, ic:write and ic:manage.",
+            "scope names nothing that this server offers; its metadata says what it does.",
         ));
     }
     Ok((challenge.to_owned(), offered))
@@ -263,6 +263,19 @@ mod tests {
         assert_eq!(request.offered, Scopes::from_iter([Scope::Read]));
         let request = decide(&format!("{}&resource=https://gate.example/", good()));
         assert!(request.is_ok());
+    }
+
+    #[test]
+    fn nothing_is_offered_that_no_tool_of_this_server_needs() {
+        let [mut beta, _] = instances("https://gate.example");
+        beta.scopes = Scopes::from_iter([Scope::Read]);
+        let decide = |query: &str| check(query, Some(client()), &AllowList::new(Vec::new()), &beta);
+        for scope in ["", "&scope=ic:read+ic:write+ic:manage"] {
+            let request = decide(&format!("{}{scope}", good())).unwrap();
+            assert_eq!(request.offered, beta.scopes, "{scope}");
+        }
+        let refused = decide(&format!("{}&scope=ic:write", good()));
+        assert!(matches!(refused, Err(Rejected::There(_, r)) if r.code == Code::InvalidScope));
     }
 
     #[test]

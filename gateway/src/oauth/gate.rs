@@ -26,7 +26,7 @@ use crate::{
     connection::{AccessLevel, Authorized, ConnectionId},
     instance::{Instance, InstanceName},
     pages,
-    scope::{Scope, Scopes},
+    scope::Scopes,
     store::{
         Digest, Moment, StoreError,
         records::{CredentialKind, Family},
@@ -239,7 +239,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
 /// The challenge of RFC 6750 section 3 with the members of RFC 9728 section 5.1, and a body for whoever reads it.
 fn challenge(instance: &Instance, headers: &HeaderMap, presented: Presented) -> Response {
     let metadata = metadata::resource_address(&instance.public_url, instance.name, headers);
-    let scopes: Scopes = Scope::ALL.into_iter().collect();
+    let scopes = instance.scopes;
     let (error, description) = match presented {
         Presented::Nothing => (
             String::new(),

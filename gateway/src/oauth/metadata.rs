@@ -4,10 +4,7 @@ use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::device;
-use crate::{
-    instance::{Instance, InstanceName, PublicUrl},
-    scope::Scope,
-};
+use crate::instance::{Instance, InstanceName, PublicUrl};
 
 /// RFC 8414 authorization server metadata. `introspection` says whether anybody may introspect, `device_grant` whether
 /// devices are served.
@@ -18,7 +15,7 @@ pub(crate) fn server(instance: &Instance, introspection: bool, device_grant: boo
         "token_endpoint": instance.endpoint("oauth/token"),
         "registration_endpoint": instance.endpoint("oauth/register"),
         "revocation_endpoint": instance.endpoint("oauth/revoke"),
-        "scopes_supported": scopes(),
+        "scopes_supported": scopes(instance),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
@@ -47,7 +44,7 @@ pub(crate) fn resource(instance: &Instance, headers: &HeaderMap) -> Value {
     json!({
         "resource": format!("{}{}", asked_origin(&instance.public_url, headers), instance.name.mcp_path()),
         "authorization_servers": [instance.issuer()],
-        "scopes_supported": scopes(),
+        "scopes_supported": scopes(instance),
         "bearer_methods_supported": ["header"],
         "resource_name": "icgate",
         "resource_documentation": instance.public_url.as_str(),
@@ -78,8 +75,8 @@ pub(crate) fn is_our_resource(instance: &Instance, resource: &str) -> bool {
     })
 }
 
-fn scopes() -> Vec<&'static str> {
-    Scope::ALL.iter().map(|scope| scope.as_str()).collect()
+fn scopes(instance: &Instance) -> Vec<&'static str> {
+    instance.scopes.iter().map(|scope| scope.as_str()).collect()
 }
 
 /// On loopback a client believes only metadata that names the host it asked; elsewhere the origin is canonical.
@@ -113,7 +110,10 @@ fn origins(public_url: &PublicUrl) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::instances;
+    use crate::{
+        oauth::tests::instances,
+        scope::{Scope, Scopes},
+    };
 
     fn asked(host: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::HOST, http::HeaderValue::from_static(host))])
@@ -148,6 +148,20 @@ mod tests {
             server(&beta, true, true)["token_endpoint_auth_methods_supported"],
             json!(["none"])
         );
+    }
+
+    #[test]
+    fn only_scopes_that_some_tool_needs_are_named() {
+        let [mut beta, _] = instances("https://gate.example");
+        let named = |instance: &Instance| {
+            let resource = resource(instance, &HeaderMap::new());
+            let server = server(instance, false, false);
+            assert_eq!(server["scopes_supported"], resource["scopes_supported"]);
+            resource["scopes_supported"].clone()
+        };
+        assert_eq!(named(&beta), json!(["ic:read", "ic:write", "ic:manage"]));
+        beta.scopes = Scopes::from_iter([Scope::Read]);
+        assert_eq!(named(&beta), json!(["ic:read"]));
     }
 
     #[test]

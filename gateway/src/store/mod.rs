@@ -5,6 +5,7 @@
 
 mod approvals;
 mod chores;
+mod credentials;
 mod device;
 mod digest;
 mod encoding;
@@ -21,7 +22,6 @@ mod share;
 mod siblings;
 mod transaction;
 mod uploads;
-mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+use icgate_commits::Writer;
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -48,8 +49,6 @@ pub use moment::Moment;
 pub use siblings::Listed;
 pub use transaction::{Committed, Registered, Transaction};
 pub use uploads::{Room, UploadRecord};
-
-use self::writer::Writer;
 
 const FILE: &str = "gateway.db";
 const READERS: u32 = 4;

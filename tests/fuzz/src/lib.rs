@@ -2,7 +2,7 @@
 //! a test of the gateway replays the kept inputs through the same functions.
 #![forbid(unsafe_code)]
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::Ipv4Addr, sync::Arc};
 
 use icgate_gateway::{
     candid::{
@@ -79,18 +79,25 @@ fn assert_public(url: &Url) {
     assert!(url.username().is_empty() && url.password().is_none());
     match url.host().expect("https addresses have a host") {
         Host::Domain(name) => assert!(!name.is_empty()),
-        Host::Ipv4(ip) => {
-            assert!(
-                !ip.is_loopback()
-                    && !ip.is_private()
-                    && !ip.is_link_local()
-                    && !ip.is_unspecified()
-            );
-        }
-        Host::Ipv6(ip) => {
-            assert!(!ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast());
-            let inside = ip.to_ipv4_mapped();
-            assert!(inside.is_none_or(|ip| !ip.is_loopback() && !ip.is_private()));
-        }
+        Host::Ipv4(ip) => assert!(!is_private(ip), "{ip}"),
+        Host::Ipv6(ip) => match ip.to_ipv4() {
+            Some(inside) => assert!(!is_private(inside), "{ip}"),
+            // Global unicast, without addresses that carry one of IPv4 (6to4).
+            None => assert!(
+                matches!(ip.segments()[0], 0x2000..=0x3fff) && ip.segments()[0] != 0x2002,
+                "{ip}"
+            ),
+        },
     }
+}
+
+fn is_private(ip: Ipv4Addr) -> bool {
+    let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+    ip.octets()[0] == 0
+        || ip.is_loopback()
+        || ip.is_private()
+        || ip.is_link_local()
+        || ip.is_multicast()
+        || ip.is_broadcast()
+        || shared
 }

@@ -38,6 +38,11 @@ impl Devnet {
         self.control("world/down", &body).await;
     }
 
+    /// Lets the registry of skills list so many more.
+    pub async fn more_skills(&self, more: u64) {
+        self.control("world/skills", &json!({ "more": more })).await;
+    }
+
     /// How often a service or site was asked so far.
     pub async fn asked(&self, name: &str) -> u64 {
         let url = format!("{}/control/world/requests", self.ic_url());

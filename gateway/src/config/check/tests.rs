@@ -252,3 +252,33 @@ fn names_of_every_part_are_accepted() {
     );
     assert_eq!(config.listen, "[::1]:8000".parse().unwrap());
 }
+
+#[test]
+fn every_setting_is_documented_and_deploy_run_passes_it_on() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (readme, script) = (read("README.md"), read("deploy/run"));
+    let names = script.split_once("gateway_names='").unwrap().1;
+    let passed: Vec<&str> = names
+        .split_once('\'')
+        .unwrap()
+        .0
+        .split_whitespace()
+        .collect();
+    for name in super::super::source::NAMES {
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
+        // These the script settles itself.
+        let own = ["PORT", "ICGATE_STATE_DIR", "ICGATE_CONFIG"].contains(&name);
+        assert!(own != passed.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn what_people_are_asked_for_is_what_the_served_tools_need() {
+    for (tools, scopes) in [("", "ic:read ic:write ic:manage"), ("directory", "ic:read")] {
+        let config = Settings::minimal().set("ICGATE_TOOLS", tools).read();
+        for instance in config.unwrap().instances {
+            assert_eq!(instance.scopes.to_string(), scopes);
+        }
+    }
+}

@@ -29,6 +29,13 @@ pub(crate) struct Apps {
     dev: bool,
 }
 
+/// Why an address is perhaps not the one that was meant: it looks like a known app's and is not. Somebody who means it
+/// all the same writes its scheme.
+pub(crate) fn not_meant(address: &str, origin: &TargetOrigin) -> Option<ResolveError> {
+    let known = look_alike::of(origin).filter(|_| !TargetOrigin::is_literal(address))?;
+    Some(ResolveError::LookAlike(origin.clone(), known))
+}
+
 /// An app that was opened.
 pub(crate) struct Opened {
     /// Where its users are derived.
@@ -67,12 +74,10 @@ impl Apps {
     /// Where the users of the app at an address are derived.
     pub(crate) async fn resolve(&self, visit: &Visit, address: &str) -> Result<App, ResolveError> {
         let origin = TargetOrigin::of_address(address, self.dev)?;
-        let resembles = look_alike::of(&origin);
-        if let Some(known) = resembles
-            && !TargetOrigin::is_literal(address)
-        {
-            return Err(ResolveError::LookAlike(origin, known));
+        if let Some(mistake) = not_meant(address, &origin) {
+            return Err(mistake);
         }
+        let resembles = look_alike::of(&origin);
         resolve::resolve(visit, origin, resembles, self.dev).await
     }
 

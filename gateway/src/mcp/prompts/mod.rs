@@ -47,11 +47,18 @@ const JOURNEYS: [Journey; 5] = [
         name: "check_my_balances",
         title: "Check my balances",
         description: "What my accounts hold at an app.",
-        arguments: &[Argument {
-            name: "domain",
-            description: "Address of the app, like https://oisy.com",
-            absent: Some("(ask me for it)"),
-        }],
+        arguments: &[
+            Argument {
+                name: "domain",
+                description: "Address of the app, like https://oisy.com",
+                absent: Some("(ask me for it)"),
+            },
+            Argument {
+                name: "account",
+                description: "One of my accounts there",
+                absent: Some("all of them"),
+            },
+        ],
         text: include_str!("check-balances.md"),
         needs: "query_canister",
     },
@@ -131,10 +138,16 @@ pub(super) fn listed(catalog: &Catalog) -> Vec<Prompt> {
         .collect()
 }
 
+/// The journey of this name, if the served tools can make it.
+fn journey(catalog: &Catalog, name: &str) -> Option<&'static Journey> {
+    JOURNEYS
+        .iter()
+        .find(|journey| journey.name == name && catalog.has(journey.needs))
+}
+
 /// Whether a journey has an argument of this name.
-pub(super) fn has_argument(prompt: &str, name: &str) -> bool {
-    let journey = JOURNEYS.iter().find(|journey| journey.name == prompt);
-    journey.is_some_and(|journey| {
+pub(super) fn has_argument(catalog: &Catalog, prompt: &str, name: &str) -> bool {
+    journey(catalog, prompt).is_some_and(|journey| {
         journey
             .arguments
             .iter()
@@ -151,9 +164,7 @@ pub(super) fn get(
     request: GetPromptRequestParams,
 ) -> Result<GetPromptResult, ErrorData> {
     let wrong = |problem: String| ErrorData::invalid_params(problem, None);
-    let journey = JOURNEYS
-        .iter()
-        .find(|journey| journey.name == request.name && catalog.has(journey.needs))
+    let journey = journey(catalog, &request.name)
         .ok_or_else(|| wrong("there is no such prompt".to_owned()))?;
     let mut given = request.arguments.unwrap_or_default();
     let mut text = journey.text.to_owned();

@@ -1,7 +1,9 @@
 //! Resources: texts that a client can attach, by their address.
 //!
-//! Our own texts are listed; what others wrote (interfaces, skills, what is known of an app) has a template, as far as
-//! the tools that read it are served.
+//! Our own texts and the skills are listed; what there is no end of (interfaces, files of skills, what is known of an
+//! app) has a template. All of it as far as the tools that read it are served.
+
+mod skill;
 
 use rmcp::model::{
     ContentBlock, ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
@@ -12,16 +14,16 @@ use super::{
     caller::Caller,
     catalog::{Catalog, Tools},
     interface, oql,
+    page::{self, Cursor},
 };
-use crate::{
-    candid::foreign::{one_line, shorten},
-    discovery::SkillError,
-    ic::CanisterId,
-};
+use crate::{candid::foreign::one_line, ic::CanisterId};
 
 /// The tools whose groups skills and apps belong to.
 const SKILLS: &str = "get_ic_skill";
 const APPS: &str = "open_app";
+
+/// Resources of one page.
+const PAGE: usize = 60;
 
 /// Longest resource, in bytes: it is read in one piece.
 const MAX_RESOURCE: usize = 1 << 20;
@@ -65,8 +67,50 @@ const TEXTS: [Text; 3] = [
     },
 ];
 
-/// What is listed.
-pub(super) fn listed() -> Vec<Resource> {
+/// A page of what is listed.
+pub(super) struct Listed {
+    pub(super) resources: Vec<Resource>,
+    /// Where the next page begins.
+    pub(super) next_cursor: Option<String>,
+    /// Whether nothing is missing because somebody did not answer.
+    pub(super) whole: bool,
+}
+
+/// What is listed, from a cursor on.
+///
+/// # Errors
+/// When the cursor is none of this list.
+pub(super) async fn list(catalog: &Catalog, cursor: Option<&str>) -> Result<Listed, ErrorData> {
+    let mut all = own();
+    let mut whole = true;
+    if catalog.has(SKILLS) {
+        let skills = skill::list(&catalog.tools().discovery.skills).await;
+        whole = skills.is_some();
+        all.extend(skills.into_iter().flatten());
+    }
+    let (resources, next_cursor) = slice(&all, cursor)?;
+    Ok(Listed {
+        resources,
+        next_cursor,
+        whole,
+    })
+}
+
+fn slice(
+    all: &[Resource],
+    cursor: Option<&str>,
+) -> Result<(Vec<Resource>, Option<String>), ErrorData> {
+    let unknown = || ErrorData::invalid_params("the cursor is not known", None);
+    let cursor = match cursor {
+        Some(text) => Some(Cursor::parse(text).ok_or_else(unknown)?),
+        None => None,
+    };
+    let (resources, next) = page::of_list("resources", all, cursor, PAGE).map_err(|_| unknown())?;
+    Ok((resources.to_vec(), next))
+}
+
+/// Our own texts.
+fn own() -> Vec<Resource> {
     let resource = |text: &Text| {
         Resource::new(text.uri, text.name)
             .with_title(text.title)
@@ -141,10 +185,14 @@ pub(super) async fn read(
         return Ok(one(uri, text.text.to_owned(), MARKDOWN));
     }
     if let Some(canister) = canister(uri) {
-        return interface(catalog.tools(), canister, uri).await;
+        caller.doing("reading the canister's interface");
+        let reading = interface(catalog.tools(), canister, uri);
+        return caller.keep_informed(reading).await;
     }
     if let Some(name) = uri.strip_prefix("skill://").filter(|_| catalog.has(SKILLS)) {
-        return skill(catalog.tools(), name, uri).await;
+        caller.doing("reading the skill");
+        let reading = skill::read(&catalog.tools().discovery.skills, name, uri);
+        return caller.keep_informed(reading).await;
     }
     if let Some(domain) = uri.strip_prefix("app://").filter(|_| catalog.has(APPS)) {
         return app(catalog, caller, domain, uri).await;
@@ -172,27 +220,6 @@ async fn interface(
         ));
     }
     Ok(one(uri, shown.text, PLAIN))
-}
-
-async fn skill(tools: &Tools, name: &str, uri: &str) -> Result<ReadResourceResult, ErrorData> {
-    match tools.discovery.skills.read(name).await {
-        Ok(reading) => Ok(one(
-            uri,
-            shorten(&reading.text.value, MAX_RESOURCE),
-            MARKDOWN,
-        )),
-        Err(SkillError::Unknown(nearest)) => {
-            let hint = nearest.map_or_else(String::new, |name| format!(" Did you mean {name}?"));
-            Err(not_found(uri, format!("There is no such skill.{hint}")))
-        }
-        Err(SkillError::Service(error)) => {
-            tracing::warn!(%error, "a skill could not be read");
-            Err(ErrorData::internal_error(
-                "The skills registry cannot be read at the moment. Try again later.",
-                Some(json!({ "uri": one_line(uri, MAX_URI) })),
-            ))
-        }
-    }
 }
 
 /// What `open_app` says.
@@ -256,11 +283,37 @@ mod tests {
 
     #[test]
     fn our_own_texts_are_short_and_listed_with_their_size() {
-        for resource in listed() {
+        for resource in own() {
             assert!(
                 resource.size.is_some_and(|size| size > 500 && size < 4_096),
                 "{resource:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_long_list_comes_in_pages_that_leave_nothing_out() {
+        let name = |number| format!("skill://{number}");
+        let all: Vec<_> = (0..150)
+            .map(|number| Resource::new(name(number), "s"))
+            .collect();
+        let (mut read, mut cursor) = (Vec::new(), None);
+        loop {
+            let (page, next) = slice(&all, cursor.as_deref()).unwrap();
+            assert!(page.len() <= PAGE);
+            read.extend(page);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(read, all);
+        let next = slice(&all, None).unwrap().1;
+        // The list became shorter meanwhile; and cursors of other lists.
+        assert!(slice(&all[..10], next.as_deref()).is_err());
+        let other = page::of_list("skills", &all, None, 10).unwrap().1;
+        for wrong in [Some(""), Some("2"), other.as_deref()] {
+            assert!(slice(&all, wrong).is_err(), "{wrong:?}");
         }
     }
 }

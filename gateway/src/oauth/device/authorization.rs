@@ -15,7 +15,7 @@ use crate::{
         metadata, pkce,
         server::unknown_client,
     },
-    scope::{Scope, Scopes},
+    scope::Scopes,
     store::{
         Moment,
         records::{Client, DeviceRequest},
@@ -133,13 +133,13 @@ fn check(form: &Form<'_>, client: &Client, instance: &Instance) -> Result<Asked,
         }
     };
     let scopes = match form.get("scope") {
-        None => Scope::ALL.into_iter().collect(),
-        Some(asked) => Scopes::parse_lenient(asked),
+        None => instance.scopes,
+        Some(asked) => Scopes::parse_lenient(asked).intersection(instance.scopes),
     };
     if scopes.is_empty() {
         return Err(Refusal::new(
             Code::InvalidScope,
-            "scope names none of ic:read, ic:write and ic:manage.",
+            "scope names nothing that this server offers; its metadata says what it does.",
         ));
     }
     Ok(Asked {
@@ -155,7 +155,7 @@ const fn bad(description: &'static str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::instances;
+    use crate::{oauth::tests::instances, scope::Scope};
 
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 

@@ -18,7 +18,6 @@ use crate::{
         has_content_type, is_foreign,
     },
     pages,
-    scope::Scope,
     store::{
         Digest, Moment,
         records::{Change, EndReason, Ending},
@@ -143,14 +142,7 @@ impl Server {
             ending: Ending::Browser,
             no_later_than: None,
         };
-        connect::begin(
-            self,
-            instance,
-            departure,
-            Scope::ALL.into_iter().collect(),
-            source,
-        )
-        .await
+        connect::begin(self, instance, departure, instance.scopes, source).await
     }
 
     /// Ends one of the user's connections, and what was approved for its client; with the browser's own session, what

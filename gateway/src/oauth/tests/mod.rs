@@ -50,6 +50,7 @@ pub(crate) fn instances(public_url: &str) -> [Instance; 2] {
         ii_url: ii_url.parse().unwrap(),
         ii_canister: Principal::from_slice(&[ii_canister]),
         handshake,
+        scopes: Scope::ALL.into_iter().collect(),
     };
     [
         at(

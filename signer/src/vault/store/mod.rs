@@ -7,10 +7,10 @@ mod continuation;
 mod grants;
 mod records;
 mod upkeep;
-mod writer;
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
+use icgate_commits::{Loan, Writer};
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -25,7 +25,6 @@ pub use records::{
     SlotRecord, User,
 };
 
-use self::writer::{Loan, Writer};
 use super::{
     outer::{Outer, Place, RecordError},
     sealed::SealError,
@@ -127,7 +126,7 @@ impl Store {
 
     /// A transaction that holds the write lock from the start, so that it never fails half way for want of it.
     async fn write(&self) -> Result<Loan, StoreError> {
-        self.writer.begin().await
+        Ok(self.writer.begin().await?)
     }
 }
 
@@ -138,4 +137,25 @@ fn place<'a>(table: &'static str, row: &'a [&'a str]) -> Place<'a> {
 /// SQLite's integers are signed; times after the year 2262 do not occur.
 fn time(nanos: u64) -> i64 {
     i64::try_from(nanos).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::vault::MasterKey;
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::new("1", Zeroizing::new([7; 32])).unwrap();
+        let outer = Outer::new(key, Vec::new());
+        let store = Store::open(&directory.path().join("db"), outer).await;
+        let mut tx = store.unwrap().write().await.unwrap();
+        let synchronous = sqlx::query_scalar::<_, i64>("PRAGMA synchronous")
+            .fetch_one(&mut *tx)
+            .await;
+        assert_eq!(synchronous.unwrap(), 2, "FULL");
+    }
 }

@@ -16,6 +16,7 @@ use crate::world::{Service, WorldState};
 pub(super) fn routes(world: Arc<WorldState>) -> Router {
     Router::new()
         .route("/control/world/down", post(down))
+        .route("/control/world/skills", post(skills))
         .route("/control/world/requests", get(requests))
         .with_state(world)
 }
@@ -30,6 +31,18 @@ struct Down {
 /// A service answers 503 from now on, or answers again.
 async fn down(State(world): State<Arc<WorldState>>, Json(body): Json<Down>) -> Json<Value> {
     world.set_down(body.service, body.down);
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct More {
+    more: usize,
+}
+
+/// The registry of skills lists so many more from now on.
+async fn skills(State(world): State<Arc<WorldState>>, Json(body): Json<More>) -> Json<Value> {
+    world.set_more_skills(body.more);
     done()
 }
 

@@ -9,7 +9,10 @@ mod sites;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::Router;
@@ -48,9 +51,19 @@ pub(crate) enum Service {
 pub(crate) struct WorldState {
     down: Mutex<BTreeSet<Service>>,
     requests: Mutex<BTreeMap<String, u64>>,
+    more_skills: AtomicUsize,
 }
 
 impl WorldState {
+    /// Lets the registry of skills list so many more.
+    pub(crate) fn set_more_skills(&self, number: usize) {
+        self.more_skills.store(number, Ordering::SeqCst);
+    }
+
+    fn more_skills(&self) -> usize {
+        self.more_skills.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn set_down(&self, service: Service, down: bool) {
         let mut all = lock(&self.down);
         if down {

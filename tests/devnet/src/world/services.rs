@@ -134,15 +134,19 @@ async fn snses(State(of): Shared, Query(window): Query<Window>) -> Result<Json<V
 
 async fn skills(State(of): Shared) -> Result<Json<Value>, StatusCode> {
     of.enter(Service::Skills, "skills")?;
-    Ok(Json(json!({ "skills": [
-        { "name": "ckbtc", "title": "ckBTC", "category": "Tokens", "description": "Move bitcoin." },
-        { "name": "Motoko-Basics", "title": "Motoko", "category": "Languages",
-          "urls": { "markdown": "/skills/.well-known/skills/Motoko-Basics/SKILL.md" } },
-        { "name": "elsewhere", "title": "Sent elsewhere", "category": "",
-          "urls": { "markdown": "http://10.0.0.1/skill.md" } },
-        { "name": "../escape", "title": "No name" },
-        { "name": "long", "title": "Long\u{1b}[2J\u{202e} and\nhostile", "category": "Tokens" },
-    ] })))
+    let more =
+        (0..of.state.more_skills()).map(|number| json!({ "name": format!("more-{number}") }));
+    let mut skills = vec![
+        json!({ "name": "ckbtc", "title": "ckBTC", "category": "Tokens", "description": "Move bitcoin." }),
+        json!({ "name": "Motoko-Basics", "title": "Motoko", "category": "Languages",
+          "urls": { "markdown": "/skills/.well-known/skills/Motoko-Basics/SKILL.md" } }),
+        json!({ "name": "elsewhere", "title": "Sent elsewhere", "category": "",
+          "urls": { "markdown": "http://10.0.0.1/skill.md" } }),
+        json!({ "name": "../escape", "title": "No name" }),
+        json!({ "name": "long", "title": "Long\u{1b}[2J\u{202e} and\nhostile", "category": "Tokens" }),
+    ];
+    skills.extend(more);
+    Ok(Json(json!({ "skills": skills })))
 }
 
 async fn skill(

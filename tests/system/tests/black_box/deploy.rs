@@ -12,7 +12,7 @@ use icgate_system::{
     repository, until,
 };
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -28,6 +28,11 @@ struct Script {
 impl Script {
     /// Starts it on a free port with a state directory of its own, and waits until all is up.
     async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    /// The same with further environment variables.
+    async fn start_with(arguments: &[&str], env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
@@ -35,6 +40,7 @@ impl Script {
         let binaries = binary("icgate");
         let child = Command::new(repository().join("deploy").join("run"))
             .args(arguments)
+            .envs(env.iter().copied())
             .env("PORT", port.to_string())
             .env("ICGATE_STATE_DIR", dir.path().join("state"))
             // The binaries the other tests use: building release ones here would take minutes.
@@ -134,6 +140,22 @@ async fn the_offline_demo_starts_serves_and_stops() {
             "{file}: {text}"
         );
     }
+    script.stop("-TERM").await;
+}
+
+#[tokio::test]
+async fn which_tools_are_served_is_passed_on() {
+    let tools = [("ICGATE_TOOLS", "directory, skills")];
+    let script = Script::start_with(&["--offline-demo"], &tools).await;
+    let settings = script.read("gateway/gateway.toml");
+    assert!(
+        settings.contains("icgate_tools = \"directory, skills\""),
+        "{settings}"
+    );
+    let url = format!("{}/.well-known/oauth-protected-resource/mcp", script.url);
+    let metadata = http_client().get(url).send().await.expect("metadata");
+    let metadata: Value = metadata.json().await.expect("metadata as JSON");
+    assert_eq!(metadata["scopes_supported"], json!(["ic:read"]));
     script.stop("-TERM").await;
 }
 

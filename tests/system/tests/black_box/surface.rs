@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use icgate_system::{Call, Consent, Era, Fault, Instance, McpClient, Stack, until};
+use icgate_system::{
+    Browser, Call, Client, Consent, Era, Fault, Instance, McpClient, Stack, http_client, until,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -12,24 +14,83 @@ use crate::{ANONYMOUS, APP};
 const LIST: usize = 40 << 10;
 /// Longest instructions, in bytes.
 const INSTRUCTIONS: usize = 2 << 10;
+/// Tools that a whole journey takes, from an app's name to a canister that runs and is paid for.
+const JOURNEY: [&str; 17] = [
+    "open_app",
+    "get_candid",
+    "query_canister",
+    "update_canister",
+    "preview_call",
+    "get_api_doc",
+    "get_oql_schema",
+    "list_accounts",
+    "whoami",
+    "cycles_balance",
+    "create_canister",
+    "begin_upload",
+    "install_code",
+    "canister_status",
+    "top_up_canister",
+    "resume_funding",
+    "list_ic_skills",
+];
 /// Longest page of an answer, in bytes.
 const PAGE: usize = 33 << 10;
+
+fn names(tools: &[Value]) -> Vec<String> {
+    let name = |tool: &Value| tool["name"].as_str().map(str::to_owned);
+    tools.iter().filter_map(name).collect()
+}
+
+/// The instructions are short, teach these tools and name none that is not served.
+fn assert_teaches(opened: &Value, served: &[String], taught: &[&str]) {
+    let instructions = opened["instructions"].as_str().unwrap_or_default();
+    assert!(
+        (500..INSTRUCTIONS).contains(&instructions.len()),
+        "{} bytes: {instructions}",
+        instructions.len()
+    );
+    for tool in taught {
+        assert!(
+            instructions.contains(&format!("`{tool}`")),
+            "{tool}: {instructions}"
+        );
+    }
+    let quoted = instructions.split('`').skip(1).step_by(2);
+    let is_name = |word: &&str| {
+        word.contains('_')
+            && word
+                .bytes()
+                .all(|byte| byte == b'_' || byte.is_ascii_lowercase())
+    };
+    let arguments = ["next_cursor", "wasm_url"];
+    for name in quoted
+        .filter(is_name)
+        .filter(|name| !arguments.contains(name))
+    {
+        assert!(
+            served.iter().any(|known| known == name),
+            "{name}: {served:?}"
+        );
+    }
+}
 
 #[tokio::test]
 async fn the_list_is_complete_short_and_honest() {
     let stack = Stack::start().await;
-    let agent = stack.agent().await;
-    let list = agent.request("tools/list", json!({})).await;
-    assert!(list.text.len() < LIST, "{} bytes", list.text.len());
-    let again = agent.request("tools/list", json!({})).await;
-    assert_eq!(again.message["result"], list.message["result"]);
-    let opened = agent.open().await;
-    let instructions = opened["instructions"].as_str().unwrap_or_default();
-    assert!(
-        (500..INSTRUCTIONS).contains(&instructions.len()),
-        "{instructions}"
-    );
-
+    let (_client, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
+    for era in [Era::Legacy, Era::Modern] {
+        let agent = stack.mcp(Instance::Beta, era, &tokens.access_token);
+        let list = agent.request("tools/list", json!({})).await;
+        let bytes = list.text.len();
+        println!("{era:?}: {bytes} bytes");
+        assert!((LIST / 2..LIST).contains(&bytes), "{era:?}: {bytes} bytes");
+        let again = agent.request("tools/list", json!({})).await;
+        assert_eq!(again.message["result"], list.message["result"]);
+        let opened = agent.open().await;
+        assert_teaches(&opened, &names(&agent.tools().await), &JOURNEY);
+    }
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
     let tools = agent.tools().await;
     for tool in &tools {
         let name = tool["name"].as_str().unwrap_or_default();
@@ -462,38 +523,115 @@ async fn whoami_tells_about_the_connection_and_end_session_ends_it() {
 }
 
 #[tokio::test]
-async fn the_operator_says_which_tools_are_served() {
+async fn a_server_in_a_directory_moves_nothing_and_asks_for_no_more_than_reading() {
     let stack = Stack::start_with("icgate_tools = [\"directory\"]\n").await;
-    let agent = stack.agent().await;
+    let read_only = json!(["ic:read"]);
+    for path in [
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-protected-resource/mcp-prod",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-authorization-server/prod",
+    ] {
+        let url = format!("{}{path}", stack.gateway.url());
+        let document = http_client().get(url).send().await.expect("metadata");
+        let document: Value = document.json().await.expect("metadata as JSON");
+        assert_eq!(document["scopes_supported"], read_only, "{path}");
+    }
+    let stranger = McpClient::new(&stack.mcp_url(Instance::Beta), Era::Modern, None);
+    let challenged = stranger.request("tools/list", json!({})).await;
+    let challenge = challenged.headers["www-authenticate"]
+        .to_str()
+        .unwrap_or_default();
+    assert!(challenge.contains("scope=\"ic:read\""), "{challenge}");
+
+    // Also to a client that asks for everything the consent page offers reading only.
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let mut browser = Browser::new();
+    let mut link = client.authorization().url;
+    link.query_pairs_mut()
+        .append_pair("scope", "ic:read ic:write ic:manage");
+    for link in [&client.authorization().url, &link] {
+        let page = browser.get(link).await;
+        assert!(page.body.contains("value=\"ic:read\""), "{}", page.body);
+        for scope in ["ic:write", "ic:manage"] {
+            let offered = format!("name=\"scope\" value=\"{scope}\"");
+            assert!(!page.body.contains(&offered), "{}", page.body);
+        }
+        // Nor is it to be had by a form of one's own.
+        let redirect = browser.tick(&page, &[("scope", "ic:manage")]).await;
+        assert!(
+            redirect.body.contains("Tick at least one"),
+            "{}",
+            redirect.body
+        );
+    }
+    let code = client
+        .authorize(&mut browser, &stack.devnet, &Consent::default())
+        .await;
+    let tokens = client.redeem(&code).await;
+    assert_eq!(tokens.scope, "ic:read");
+
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
     let tools = agent.tools().await;
     for tool in &tools {
         let ends = tool["name"] == "end_session";
         assert_eq!(tool["annotations"]["readOnlyHint"], !ends, "{tool}");
     }
-    let names: Vec<&str> = tools
-        .iter()
-        .filter_map(|tool| tool["name"].as_str())
-        .collect();
-    assert!(
-        names.contains(&"query_canister") && names.contains(&"get_candid"),
-        "{names:?}"
-    );
     let app = stack.devnet.canister("app");
     for tool in [
         "update_canister",
         "call_canister",
         "create_canister",
         "top_up_canister",
+        "install_code",
     ] {
         let arguments = json!({ "canister_id": app, "method": "increment" });
         let answer = agent.call_raw(tool, arguments).await;
         assert_eq!(answer.message["error"]["code"], -32602, "{}", answer.text);
     }
-    let opened = agent.open().await;
-    assert!(
-        !opened["instructions"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("update_canister")
-    );
+    let taught = ["open_app", "get_candid", "query_canister", "list_ic_skills"];
+    assert_teaches(&agent.open().await, &names(&tools), &taught);
+    let prompts = agent.request("prompts/list", json!({})).await;
+    for (name, listed) in [
+        ("explore_app", true),
+        ("deploy_canister", false),
+        ("top_up_canister", false),
+    ] {
+        assert_eq!(prompts.text.contains(name), listed, "{}", prompts.text);
+    }
+    // It does what it is for.
+    let whoami = json!({ "canister_id": app, "method": "whoami", "domain": APP });
+    let reply = agent.call("query_canister", whoami).await.ok();
+    assert!(!reply.contains(ANONYMOUS), "{reply}");
+}
+
+#[tokio::test]
+async fn the_operator_says_which_tools_are_served() {
+    let stack = Stack::start_with("icgate_tools = [\"discovery\", \"management\"]\n").await;
+    let agent = stack.agent().await;
+    let served = names(&agent.tools().await);
+    for (tool, group_is_on) in [
+        ("update_canister", true),
+        ("find_canister", true),
+        ("install_code", true),
+        ("get_ic_skill", false),
+        ("create_canister", false),
+    ] {
+        assert_eq!(
+            served.iter().any(|name| name == tool),
+            group_is_on,
+            "{tool}: {served:?}"
+        );
+    }
+    assert_teaches(&agent.open().await, &served, &["open_app", "install_code"]);
+    let templates = agent.request("resources/templates/list", json!({})).await;
+    assert!(templates.text.contains("app://"), "{}", templates.text);
+    assert!(!templates.text.contains("skill://"), "{}", templates.text);
+    let listed = agent.request("resources/list", json!({})).await;
+    assert!(!listed.text.contains("skill://"), "{}", listed.text);
+    assert_eq!(stack.devnet.asked("skills").await, 0);
+    let read = agent
+        .request("resources/read", json!({ "uri": "skill://ckbtc" }))
+        .await;
+    assert_eq!(read.message["error"]["code"], -32602, "{}", read.text);
 }

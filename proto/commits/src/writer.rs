@@ -1,19 +1,3 @@
-//! The one connection that writes, and how its transactions share an fsync.
-//!
-//! Waiting for the disk costs more than everything else in a transaction. So those that are asked for while the disk
-//! is busy are made one after the other in one SQLite transaction, a *group*, each in a savepoint of its own; the
-//! group is committed as soon as nobody else waits. Alone, a transaction waits for nothing but its own fsync; the
-//! longer the disk takes, the more share the next one.
-//!
-//! - Order and isolation: one task owns the connection and lends it to one transaction at a time, first come, first
-//!   served. Each sees all of those before it and nothing half done.
-//! - A transaction that fails, or is dropped wherever it stood, goes back to its savepoint. Its neighbours do not
-//!   notice.
-//! - No commit returns before its group is on disk. That goes for a transaction that only read, too: what it read may
-//!   be a neighbour's that is not on disk yet.
-//! - A group that cannot be committed never happened, and everyone in it is told.
-//! - Nobody has to be there: the task, not whoever waits, makes the group durable.
-
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -25,8 +9,7 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, mpsc, oneshot},
     time::timeout,
 };
-
-use super::StoreError;
+use tokio_util::sync::CancellationToken;
 
 /// Transactions in one group, so that the first never waits long for the last.
 const GROUP: usize = 64;
@@ -40,47 +23,59 @@ const AFTER_ONE_THAT_DOES_NOT: &str = "ROLLBACK TO one";
 const COMMIT: &str = "COMMIT";
 const COMMIT_WITHOUT_THE_LAST: &str = "ROLLBACK TO one; COMMIT";
 
-/// What a whole group is told: it cannot be given away more than once, but shared.
-type Outcome = Result<(), Arc<sqlx::Error>>;
+/// Why SQLite failed. A whole group is told the same one.
+pub type Failure = Arc<sqlx::Error>;
+type Outcome = Result<(), Failure>;
 /// Who waits for the connection.
-type Asker = oneshot::Sender<Result<Loan, Arc<sqlx::Error>>>;
+type Asker = oneshot::Sender<Result<Loan, Failure>>;
 
-/// The way to the connection. Cheap to clone; the connection is closed after the last clone's last transaction.
+/// The way to the connection. Cheap to clone; the connection is closed after the last clone's last transaction, or by
+/// [`close`](Self::close).
 #[derive(Debug, Clone)]
-pub(super) struct Writer {
+pub struct Writer {
     queue: mpsc::Sender<Asker>,
+    end: CancellationToken,
 }
 
 impl Writer {
     /// Hands the connection over to its task.
-    pub(super) fn new(connection: SqliteConnection) -> Self {
+    pub fn new(connection: SqliteConnection) -> Self {
         let (queue, asking) = mpsc::channel(GROUP);
+        let end = CancellationToken::new();
         let groups = Groups {
             connection: Arc::new(Mutex::new(connection)),
             asking,
         };
-        tokio::spawn(groups.serve());
-        Self { queue }
+        tokio::spawn(groups.serve(end.clone()));
+        Self { queue, end }
     }
 
     /// Waits for the connection.
     ///
     /// # Errors
-    /// When no transaction can be begun: another process holds the write lock for too long, or the disk fails.
-    pub(super) async fn begin(&self) -> Result<Loan, StoreError> {
+    /// When no transaction can be begun: another process holds the write lock for too long, the disk fails, or the
+    /// connection is closed.
+    pub async fn begin(&self) -> Result<Loan, Failure> {
         let (asker, lent) = oneshot::channel();
         let lent = async {
             self.queue.send(asker).await.map_err(|_| gone())?;
             lent.await.map_err(|_| gone())
         };
         let lent = timeout(PATIENCE, lent).await;
-        Ok(lent.map_err(|_| StoreError::Sqlite(sqlx::Error::PoolTimedOut))???)
+        lent.map_err(|_| Arc::new(sqlx::Error::PoolTimedOut))??
+    }
+
+    /// Closes the connection when those who wait for it have had it.
+    pub async fn close(&self) {
+        self.end.cancel();
+        self.queue.closed().await;
     }
 }
 
 /// The connection inside a transaction of its holder's. Dropped without [`commit`](Self::commit), nothing of it
 /// happened.
-pub(super) struct Loan {
+#[derive(Debug)]
+pub struct Loan {
     connection: OwnedMutexGuard<SqliteConnection>,
     stays: oneshot::Sender<oneshot::Sender<Outcome>>,
 }
@@ -90,12 +85,12 @@ impl Loan {
     ///
     /// # Errors
     /// When the group could not be made durable; nothing of it happened then.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
+    pub async fn commit(self) -> Result<(), Failure> {
         let (told, outcome) = oneshot::channel();
         let Self { connection, stays } = self;
         drop(connection);
         stays.send(told).map_err(|_| gone())?;
-        Ok(outcome.await.map_err(|_| gone())??)
+        outcome.await.map_err(|_| gone())?
     }
 }
 
@@ -120,8 +115,8 @@ struct Groups {
 }
 
 impl Groups {
-    async fn serve(mut self) {
-        while let Some(first) = self.asking.recv().await {
+    async fn serve(mut self, end: CancellationToken) {
+        while let Some(first) = self.first(&end).await {
             let mut told = Vec::new();
             let outcome = self.group(first, &mut told).await;
             if outcome.is_err() {
@@ -135,6 +130,14 @@ impl Groups {
         }
         if let Some(connection) = Arc::into_inner(self.connection) {
             let _ = connection.into_inner().close().await;
+        }
+    }
+
+    async fn first(&mut self, end: &CancellationToken) -> Option<Asker> {
+        tokio::select! {
+            biased;
+            asker = self.asking.recv() => asker,
+            () = end.cancelled() => None,
         }
     }
 
@@ -191,8 +194,8 @@ impl Groups {
     }
 }
 
-fn gone() -> StoreError {
-    StoreError::Sqlite(sqlx::Error::WorkerCrashed)
+fn gone() -> Failure {
+    Arc::new(sqlx::Error::WorkerCrashed)
 }
 
 #[cfg(test)]
@@ -339,8 +342,8 @@ mod tests {
         let mut second = second.await.unwrap();
         let orphan = sqlx::query("INSERT INTO children (parent) VALUES ('nobody')");
         orphan.execute(&mut *second).await.unwrap();
-        assert!(matches!(second.commit().await, Err(StoreError::Group(_))));
-        assert!(matches!(first.await.unwrap(), Err(StoreError::Group(_))));
+        let both = (second.commit().await, first.await.unwrap());
+        assert!(matches!(&both, (Err(one), Err(other)) if Arc::ptr_eq(one, other)));
         assert!(house.names().await.is_empty());
         // The next one finds everything in order.
         let mut next = house.writer.begin().await.unwrap();
@@ -366,5 +369,18 @@ mod tests {
         }
         assert_eq!(house.names().await.len(), GROUP);
         drop(loan);
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_what_is_under_way_and_lets_nobody_in_afterwards() {
+        let mut house = House::open().await;
+        let mut loan = house.writer.begin().await.unwrap();
+        let writer = house.writer.clone();
+        let closing = tokio::spawn(async move { writer.close().await });
+        add(&mut loan, "last").await.unwrap();
+        loan.commit().await.unwrap();
+        closing.await.unwrap();
+        assert!(house.writer.begin().await.is_err());
+        assert_eq!(house.names().await, ["last"]);
     }
 }
