@@ -48,8 +48,8 @@ reasons! {
     /// The connection expired, was closed, or Internet Identity no longer honours its grant: the user has to
     /// connect again.
     ConnectionEnded = "CONNECTION_ENDED", Unauthenticated;
-    /// The user signed in again, which replaced the connection's grant, and has not said yet whether it goes on.
-    /// Worth a retry.
+    /// The user signed in again, which replaced the connection's grant, and has not said yet whether it goes on; or may
+    /// just be doing so. Worth a retry.
     ConnectionReplaced = "CONNECTION_REPLACED", FailedPrecondition;
     /// The connection was begun but the user has not finished signing in.
     ConnectionPending = "CONNECTION_PENDING", FailedPrecondition;

@@ -41,6 +41,14 @@ pub(crate) fn connection_replaced() -> SignerError {
     )
 }
 
+/// Internet Identity does not honour the grant, which a sign-in under way may have replaced.
+pub(crate) fn connection_in_doubt() -> SignerError {
+    SignerError::new(
+        Reason::ConnectionReplaced,
+        "Internet Identity does not honour this connection; the user may be signing in again. Try again in a minute.",
+    )
+}
+
 pub(crate) fn too_many_connections() -> SignerError {
     SignerError::new(
         Reason::Overloaded,

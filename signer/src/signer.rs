@@ -8,7 +8,7 @@ use crate::{
     account::{Flights, TargetOrigin},
     audit::Audit,
     clock::Clock,
-    connection::{Completing, ConnectionId, OpenConnections},
+    connection::{Completing, ConnectionId, Doubts, OpenConnections},
     grant::RootKey,
     transport::{InternetIdentity, Transport},
     vault::{Outer, Store, StoreError},
@@ -21,6 +21,7 @@ pub struct Signer {
     pub(crate) root_key: RootKey,
     pub(crate) instances: HashMap<String, Arc<Instance>>,
     pub(crate) open: OpenConnections,
+    pub(crate) doubts: Doubts,
     pub(crate) completing: Flights<ConnectionId, Completing>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) clock: Clock,
@@ -58,7 +59,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            pending_connections: 1024,
+            // More than the gateway keeps, so that its own choice of whose sign-in makes room comes first.
+            pending_connections: 4096,
             connections_per_grant: 64,
             tls_connections: 256,
             concurrent_streams: 256,
@@ -132,6 +134,7 @@ impl Signer {
                 .map(|it| (it.name.clone(), Arc::new(it)))
                 .collect(),
             open: OpenConnections::default(),
+            doubts: Doubts::default(),
             completing: Flights::default(),
             audit,
             clock: setup.clock,

@@ -246,6 +246,87 @@ async fn what_was_revoked_stays_revoked() {
     assert_eq!(refused.reason, Reason::ConnectionEnded);
 }
 
+/// Interferes with the next call of a method of Internet Identity.
+async fn interfere(world: &World, method: &str, action: &str) {
+    let canister = world.devnet.description().canisters.ii.to_text();
+    let order = json!({ "canister": canister, "method": method, "action": action });
+    world.control("interfere", order).await;
+}
+
+/// Waits until a call is held.
+async fn held(world: &World) {
+    let look = || async { world.look("held").await["held"] == 1 };
+    eventually("a call is held", look).await;
+}
+
+#[tokio::test]
+async fn a_grant_that_a_sign_in_has_just_replaced_is_not_ended_as_if_it_were_revoked() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (first, _) = world.connect(&signer, ALICE).await;
+    // Internet Identity has registered the new key, and the signer does not know yet.
+    interfere(&world, "mcp_register_v2", "hold_after").await;
+    let meanwhile = async {
+        held(&world).await;
+        let error = world.whoami(&signer, &first, AccountName::Default).await;
+        world.control("release", json!({})).await;
+        error.unwrap_err()
+    };
+    let ((second, completed), error) = tokio::join!(world.connect(&signer, ALICE), meanwhile);
+    assert_eq!(error.reason, Reason::ConnectionReplaced);
+    assert_eq!(completed.replaced, [first.id.as_str()]);
+    assert_eq!(goes_on(&signer, &second, &[&first]).await.unwrap().len(), 1);
+    acts(&world, &signer, &first).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_under_way_when_its_grant_is_replaced_does_not_end_it() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (first, _) = world.connect(&signer, ALICE).await;
+    interfere(&world, "mcp_prepare_delegation", "hold_before").await;
+    let second = async {
+        held(&world).await;
+        let (second, _) = world.connect(&signer, ALICE).await;
+        world.control("release", json!({})).await;
+        second
+    };
+    let under_way = world.whoami(&signer, &first, AccountName::Default);
+    let (error, second) = tokio::join!(under_way, second);
+    assert_eq!(error.unwrap_err().reason, Reason::ConnectionReplaced);
+    assert_eq!(goes_on(&signer, &second, &[&first]).await.unwrap().len(), 1);
+    acts(&world, &signer, &first).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_revoked_ends_although_somebody_signs_in_all_the_time() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (first, _) = world.connect(&signer, ALICE).await;
+    acts(&world, &signer, &first).await.unwrap();
+    world.begin(&signer, full()).await;
+    world
+        .control("revoke", json!({ "ii": "ii", "anchor": ALICE }))
+        .await;
+    // Another app, so that Internet Identity has to be asked.
+    let number = AccountName::Number(987_654);
+    let asked = world.whoami(&signer, &first, number).await;
+    assert_eq!(asked.unwrap_err().reason, Reason::ConnectionReplaced);
+    // What was at hand is not used in doubt.
+    assert_eq!(
+        reason(&world, &signer, &first).await,
+        Some(Reason::ConnectionReplaced)
+    );
+    world.clock.advance(Duration::from_secs(31));
+    world.begin(&signer, full()).await;
+    for _ in 0..2 {
+        assert_eq!(
+            reason(&world, &signer, &first).await,
+            Some(Reason::ConnectionEnded)
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_third_sign_in_asks_again_about_what_the_second_left_open() {
     let world = World::start().await;
@@ -329,6 +410,7 @@ async fn nothing_branches_from_what_is_not_live() {
     };
     let refused = branch(&world, &signer, &pending, full()).await;
     assert_eq!(refused.unwrap_err().reason, Reason::ConnectionPending);
+    signer.close(&pending.id).await.unwrap();
     let (first, _) = world.connect(&signer, ALICE).await;
     let (second, _) = world.connect(&signer, ALICE).await;
     let refused = branch(&world, &signer, &first, full()).await;

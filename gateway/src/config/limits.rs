@@ -111,6 +111,7 @@ table! {
     "code_seconds" 10..=600 Seconds code_time;
     "access_token_seconds" 60..=86_400 Seconds access_token_time;
     "devices" 16..=65_536 Count records.device_requests;
+    "devices_per_address" 1..=65_536 Count records.device_requests_per_address;
     "signed_in" 1..=1_000_000 Count records.connections;
     "credentials_per_connection" 8..=4_096 Count records.credentials_per_connection;
     "documents" 16..=65_536 Count documents;

@@ -24,8 +24,7 @@ use crate::{
 /// A code that is presented at its last moment still has to be exchanged at the signer.
 const EXCHANGE_SECONDS: u64 = 60;
 
-/// Where the browser goes from here.
-#[derive(Debug)]
+/// Where the browser goes from here. It holds a code and a cookie, so nothing prints it.
 pub(super) struct Landing {
     pub(super) location: String,
     /// The browser session that the sign-in left.
@@ -88,18 +87,23 @@ pub(super) async fn finish(
     granted: Granted,
     beside: Vec<Change>,
 ) -> Result<Landing, Failure> {
-    let (code, session, expires_at) = match connect.ending {
-        Ending::Browser => (Credential::mint(Prefix::Session), None, granted.expires_at),
+    let (code, expires_at) = match connect.ending {
+        Ending::Browser => (Credential::mint(Prefix::Session), granted.expires_at),
         Ending::Redirect { .. } | Ending::Device { .. } => {
-            let opener = reference(connect, cookie);
-            let session = server
-                .branch_session(opener, granted.scopes, granted.expires_at)
-                .await;
-            let code = Credential::mint(Prefix::Code);
-            (code, session, code_expiry(server, connect))
+            (Credential::mint(Prefix::Code), code_expiry(server, connect))
         }
     };
     let slot = add_slot(server, connect, cookie, &code, expires_at).await?;
+    // The last that is made at the signer, so that nothing stays there of a sign-in that fails before.
+    let session = match connect.ending {
+        Ending::Browser => None,
+        Ending::Redirect { .. } | Ending::Device { .. } => {
+            let opener = reference(connect, cookie);
+            server
+                .branch_session(opener, granted.scopes, granted.expires_at)
+                .await
+        }
+    };
     let handed_out: Vec<&Credential> = [&code]
         .into_iter()
         .chain(session.iter().map(|session| &session.credential))
@@ -111,7 +115,15 @@ pub(super) async fn finish(
         sealed: cookie.seal_all(&handed_out),
         session,
     };
-    record(server, instance, connect, granted, beside, issued, &code).await
+    let unused = issued.session.as_ref().map(NewSession::close);
+    let recorded = record(server, instance, connect, granted, beside, issued, &code).await;
+    if recorded.is_err()
+        && let Some(close) = unused
+        && let Err(error) = server.make(&[close]).await
+    {
+        tracing::error!(%error, "a browser session that nobody has stays at the signer until its grant ends");
+    }
+    recorded
 }
 
 /// A sign-in that is complete already leads to the same place again, as long as its code is not used.
@@ -327,12 +339,7 @@ async fn record(
     let session = issued.session.as_ref().map(|it| it.credential.clone());
     let changes = match &end {
         Ok(end) => complete(connect, granted, issued, end, now),
-        Err(_) => issued
-            .session
-            .iter()
-            .map(NewSession::close)
-            .chain([close(connect)])
-            .collect(),
+        Err(_) => vec![close(connect)],
     };
     transaction.apply(&beside, now).await?;
     transaction.apply(&changes, now).await?;

@@ -309,7 +309,7 @@ fn lead(landing: Landing, instance: &Instance) -> Result<Response, Failure> {
     let mut response = if here {
         see_other(&landing.location).map_err(|refusal| Failure::new(refusal.description))?
     } else {
-        pages::back_to_app(&landing.location)
+        pages::back_to_app("Signed in", &landing.location)
     };
     if let Some(cookie) = landing.cookie {
         response

@@ -174,7 +174,7 @@ pub(super) async fn of_signer(
         ),
         Reason::ConnectionReplaced => Failure::new(
             "CONNECTION_REPLACED",
-            "The user is signing in with another app and has not said yet whether this connection goes on. \
+            "The user seems to be signing in with another app, and whether this connection goes on is not known yet. \
              Nothing was executed. Try again in a minute.",
         ),
         Reason::ConnectionPending => Failure::new(

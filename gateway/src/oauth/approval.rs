@@ -4,6 +4,7 @@ use http::HeaderMap;
 
 use super::{
     Server, answer::Refusal, authorization::AuthorizationRequest, cookie::Cookie, form::Form,
+    registration,
 };
 use crate::{
     instance::Instance,
@@ -24,7 +25,7 @@ impl Server {
         query: &str,
         request: &AuthorizationRequest,
     ) -> Result<Option<Scopes>, Refusal> {
-        if wants_consent(query) || self.may_be_anybody(request) {
+        if wants_consent(query) || may_be_anybody(request) {
             return Ok(None);
         }
         let Some(browser) = Cookie::browser(instance).read(headers) else {
@@ -53,7 +54,7 @@ impl Server {
         let Some(browser) = Cookie::browser(instance).read(headers) else {
             return Ok(());
         };
-        if self.may_be_anybody(request) {
+        if may_be_anybody(request) {
             return Ok(());
         }
         let now = Moment::now();
@@ -72,11 +73,28 @@ impl Server {
         self.commit(transaction).await
     }
 
-    /// A client that describes itself at a public address and is answered on this computer: any program here can claim
-    /// to be it. A registered one has an id that only it was given.
-    fn may_be_anybody(&self, request: &AuthorizationRequest) -> bool {
-        request.redirect.is_local() && self.documents.address(&request.client.id).is_some()
+    /// The person at this browser said no: the next time they are asked.
+    pub(super) async fn disapprove(
+        &self,
+        instance: &Instance,
+        headers: &HeaderMap,
+        client_id: &str,
+    ) -> Result<(), StoreError> {
+        let Some(browser) = Cookie::browser(instance).read(headers) else {
+            return Ok(());
+        };
+        let mut transaction = self.store.begin().await?;
+        transaction
+            .forget_approval(&Digest::of(browser), instance.name, client_id)
+            .await?;
+        self.commit(transaction).await
     }
+}
+
+/// A client that is answered on this computer, where any program can claim to be it, unless its id is one that only it
+/// was given: those of described and imported clients are known to everybody.
+fn may_be_anybody(request: &AuthorizationRequest) -> bool {
+    request.redirect.is_local() && !registration::gave(&request.client.id)
 }
 
 /// `prompt=consent` (OpenID Connect Core section 3.1.2.1).

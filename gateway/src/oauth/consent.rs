@@ -56,7 +56,8 @@ impl Server {
         }
     }
 
-    /// The person went on: begins a connection and sends the browser to Internet Identity.
+    /// The person went on, which begins a connection and sends the browser to Internet Identity; or denied, which is
+    /// told to the client.
     pub(super) async fn consented(
         &self,
         instance: &Instance,
@@ -84,6 +85,14 @@ impl Server {
                 return see_other(&to.with_error(refusal.code, refusal.description));
             }
         };
+        if form.get("step") == Some("deny") {
+            self.disapprove(instance, headers, &request.client.id)
+                .await?;
+            let answer = request
+                .answer_to
+                .with_error(Code::AccessDenied, "The person denied the request.");
+            return Ok(pages::back_to_app("Denied", &answer));
+        }
         let ticked = form
             .all("scope")
             .filter_map(|name| name.parse::<Scope>().ok())
@@ -121,9 +130,6 @@ impl Server {
                 .collect(),
             query,
             csrf: csrf(&browser, instance, query),
-            deny: request
-                .answer_to
-                .with_error(Code::AccessDenied, "The person denied the request."),
             problem,
         });
         response.headers_mut().append(

@@ -7,6 +7,9 @@ use crate::{
     store::Digest,
 };
 
+/// How long a session's cookie is kept at most by plain http: browsers send it to every port of the host.
+const PLAIN_SESSION_SECONDS: u64 = 8 * 3600;
+
 /// A cookie's name with the attributes that bind it to this server.
 ///
 /// By https the `__Host-` prefix keeps other hosts of the domain from setting it, which needs `Path=/`. By plain
@@ -16,12 +19,13 @@ pub(crate) struct Cookie {
     name: String,
     path: String,
     secure: bool,
+    most_seconds: u64,
 }
 
 impl Cookie {
-    /// Binds a consent page to the browser that loaded it.
+    /// What the browser is known by, on every page of an instance: it binds forms to the browser that loaded them.
     pub(crate) fn browser(instance: &Instance) -> Self {
-        Self::new(instance, "icg_browser")
+        Self::everywhere(instance, "icg_browser")
     }
 
     /// The connect cookie of one sign-in. Each has its own name, so that two sign-ins of one browser do not
@@ -33,12 +37,19 @@ impl Cookie {
 
     /// The browser session of an instance, for every page of it.
     pub(crate) fn session(instance: &Instance) -> Self {
-        // The path does not keep the instances apart here, so the name does.
-        let name = match instance.name {
-            InstanceName::Beta => "icg_session",
-            InstanceName::Prod => "icg_session_prod",
+        let mut cookie = Self::everywhere(instance, "icg_session");
+        if !cookie.secure {
+            cookie.most_seconds = PLAIN_SESSION_SECONDS;
+        }
+        cookie
+    }
+
+    /// For every page of an instance. The path does not keep the instances apart here, so the name does.
+    fn everywhere(instance: &Instance, name: &str) -> Self {
+        let mut cookie = match instance.name {
+            InstanceName::Beta => Self::new(instance, name),
+            InstanceName::Prod => Self::new(instance, &format!("{name}_prod")),
         };
-        let mut cookie = Self::new(instance, name);
         if !cookie.secure {
             cookie.path = match instance.name.prefix() {
                 "" => "/".to_owned(),
@@ -62,6 +73,7 @@ impl Cookie {
                 format!("{}/oauth", instance.name.prefix())
             },
             secure,
+            most_seconds: u64::MAX,
         }
     }
 
@@ -77,15 +89,18 @@ impl Cookie {
             .map(|(_, value)| value)
     }
 
-    /// The header that sets it for so many seconds. `SameSite=Lax`: it has to come along when another site's link
-    /// opens the page.
+    /// The header that sets it for so many seconds, hidden from whatever prints headers. `SameSite=Lax`: it has to come
+    /// along when another site's link opens the page.
     pub(crate) fn set(&self, value: &str, seconds: u64) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
+        let seconds = seconds.min(self.most_seconds);
         let text = format!(
             "{}={value}; Path={}; Max-Age={seconds}; HttpOnly{secure}; SameSite=Lax",
             self.name, self.path
         );
-        HeaderValue::try_from(text).expect("our own cookie values are plain text")
+        let mut header = HeaderValue::try_from(text).expect("our own cookie values are plain text");
+        header.set_sensitive(true);
+        header
     }
 }
 
@@ -97,17 +112,16 @@ mod tests {
     #[test]
     fn the_prefix_and_path_follow_the_scheme() {
         let [beta, prod] = instances("http://127.0.0.1:8000");
-        let set = Cookie::browser(&prod).set("v", 600);
+        let state = Digest::of("state");
+        let tag = hex::encode(&state.as_bytes()[..6]);
+        for (instance, path) in [(&beta, "/oauth"), (&prod, "/prod/oauth")] {
+            let expected =
+                format!("icg_connect_{tag}=v; Path={path}; Max-Age=600; HttpOnly; SameSite=Lax");
+            assert_eq!(Cookie::connect(instance, &state).set("v", 600), expected);
+        }
         assert_eq!(
-            set,
-            "icg_browser=v; Path=/prod/oauth; Max-Age=600; HttpOnly; SameSite=Lax"
-        );
-        assert!(
-            Cookie::browser(&beta)
-                .set("v", 1)
-                .to_str()
-                .unwrap()
-                .contains("Path=/oauth;")
+            Cookie::browser(&prod).set("v", 600),
+            "icg_browser_prod=v; Path=/prod; Max-Age=600; HttpOnly; SameSite=Lax"
         );
         let [https, _] = instances("https://gate.example");
         assert_eq!(
@@ -132,6 +146,27 @@ mod tests {
             Cookie::session(&prod).set("v", 60),
             "__Host-icg_session_prod=v; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax"
         );
+    }
+
+    #[test]
+    fn by_plain_http_a_session_is_kept_for_hours_only() {
+        const MONTH: u64 = 30 * 24 * 3600;
+        let kept = |url: &str| {
+            let [beta, _] = instances(url);
+            let set = Cookie::session(&beta).set("v", MONTH);
+            let text = set.to_str().unwrap().to_owned();
+            let (_, rest) = text.split_once("Max-Age=").unwrap();
+            rest.split(';').next().unwrap().parse::<u64>().unwrap()
+        };
+        assert_eq!(kept("http://127.0.0.1:8000"), 8 * 3600);
+        assert_eq!(kept("https://gate.example"), MONTH);
+    }
+
+    #[test]
+    fn whoever_prints_headers_does_not_print_cookies() {
+        let [beta, _] = instances("https://gate.example");
+        let set = Cookie::session(&beta).set("secret", 60);
+        assert!(!format!("{set:?}").contains("secret"), "{set:?}");
     }
 
     #[test]

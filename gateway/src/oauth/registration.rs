@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What the id of a registered client begins with; 128 random bits follow.
-pub(crate) const ID_PREFIX: &str = "icg_client_";
+const ID_PREFIX: &str = "icg_client_";
 /// Longest registration that is read, in bytes. Less of it is kept: clients also send keys, logos and statements.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 const MAX_REDIRECTS: usize = 16;
@@ -34,6 +34,11 @@ struct Metadata {
     grant_types: Option<Vec<String>>,
     #[serde(default)]
     response_types: Option<Vec<String>>,
+}
+
+/// Whether an id was given by registration, so that only the client it was given to knows it.
+pub(crate) fn gave(client_id: &str) -> bool {
+    client_id.starts_with(ID_PREFIX)
 }
 
 /// Decides about a registration of which at most `kept` bytes are kept.

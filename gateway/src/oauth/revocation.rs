@@ -7,14 +7,13 @@ use super::{
     answer::{Code, Refusal},
     credential::{Credential, Prefix},
     form::Form,
-    server::unknown_client,
 };
 use crate::{
     body::{self, Response},
     instance::Instance,
     store::{
         Moment,
-        records::{Change, Decision, EndReason, Family},
+        records::{Change, CredentialKind, Decision, EndReason, Family},
     },
 };
 
@@ -29,14 +28,13 @@ impl Server {
             .map_err(|_| bad("The body holds a parameter twice or too many of them."))?;
         let text = form.get("token").ok_or_else(|| bad("token is missing."))?;
         let client_id = form.get("client_id");
-        if let Some(client_id) = client_id
-            && self.store.client(client_id).await?.is_none()
-        {
-            return Err(unknown_client());
+        if let Some(client_id) = client_id {
+            self.know(client_id).await?;
         }
         // The hint of the standard is not needed: the token's prefix says what it is.
-        let token = Credential::parse(Prefix::Access, text)
-            .or_else(|| Credential::parse(Prefix::Refresh, text));
+        let token = [Prefix::Access, Prefix::Refresh, Prefix::ApiKey]
+            .into_iter()
+            .find_map(|prefix| Credential::parse(prefix, text));
         if let Some(token) = token {
             let mut transaction = self.store.begin().await?;
             let family = transaction.family(instance.name, &token.digest()).await?;
@@ -53,7 +51,8 @@ impl Server {
     }
 }
 
-/// A live token ends its whole connection. One that is spent, lapsed or revoked already ends nothing.
+/// A token ends its whole connection, also a refresh token that was exchanged already: whoever revokes it means what
+/// came of it too. One that has lapsed or was revoked already ends nothing.
 fn decide(
     family: Option<&Family>,
     client_id: Option<&str>,
@@ -62,17 +61,17 @@ fn decide(
     let Some(family) = family else {
         return Decision::only(Ok(()));
     };
-    if client_id.is_some_and(|client| client != family.connection.client_id) {
+    let credential = &family.credential;
+    // An API key was given to a person and not to a client: whoever holds it may end it.
+    if credential.kind != CredentialKind::ApiKey
+        && client_id.is_some_and(|client| client != family.connection.client_id)
+    {
         return Decision::only(Err(Refusal::new(
             Code::UnauthorizedClient,
             "The token belongs to another client.",
         )));
     }
-    let credential = &family.credential;
-    let live = family.connection.is_live(now)
-        && credential.spent_at.is_none()
-        && now < credential.expires_at;
-    if !live {
+    if !family.connection.is_live(now) || credential.expires_at <= now {
         return Decision::only(Ok(()));
     }
     Decision {

@@ -157,7 +157,7 @@ impl Server {
             return Ok(());
         }
         let client_id = match named_client(route, parts, body) {
-            Some(client_id) if client_id.starts_with(registration::ID_PREFIX) => client_id,
+            Some(client_id) if registration::gave(&client_id) => client_id,
             _ => return Ok(()),
         };
         self.throttle

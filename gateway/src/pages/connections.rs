@@ -98,24 +98,49 @@ struct Page<'a> {
 struct Days {
     value: u64,
     title: String,
+    chosen: bool,
+}
+
+/// The life that is chosen beforehand, or the one nearest to it.
+const USUAL_DAYS: u64 = 30;
+const DAY: u64 = 24 * 3600;
+
+/// The lives that a key may have beside the browser's own.
+fn lives(own: &Connection, now: Moment) -> Vec<Days> {
+    let left = own.expires_at.since(now);
+    let seconds = |days: u64| match days {
+        0 => left,
+        days => days * DAY,
+    };
+    let offered: Vec<u64> = KEY_DAYS
+        .into_iter()
+        .filter(|days| *days == 0 || seconds(*days) < left)
+        .collect();
+    let usual = offered
+        .iter()
+        .copied()
+        .min_by_key(|days| seconds(*days).abs_diff(USUAL_DAYS * DAY));
+    offered
+        .into_iter()
+        .map(|days| Days {
+            value: days,
+            title: match days {
+                0 => format!(
+                    "As long as this browser, until {}",
+                    when::at(own.expires_at)
+                ),
+                1 => "One day".to_owned(),
+                days => format!("{days} days"),
+            },
+            chosen: usual == Some(days),
+        })
+        .collect()
 }
 
 /// Lists the user's connections, each with a button that ends it, and has a form for a new API key.
 pub(crate) fn connections(shown: &Connections<'_>) -> Response {
     let nonce = nonce();
     let (own, now) = (shown.own, shown.now);
-    let days = KEY_DAYS.into_iter().filter_map(|days| {
-        let title = match days {
-            0 => format!(
-                "As long as this browser, until {}",
-                when::at(own.expires_at)
-            ),
-            _ if now.plus(days * 24 * 3600) >= own.expires_at => return None,
-            1 => "One day".to_owned(),
-            days => format!("{days} days"),
-        };
-        Some(Days { value: days, title })
-    });
     let rows = shown.listed.iter();
     let mut rows: Vec<_> = rows.map(|listed| Row::of(listed, Some(own), now)).collect();
     // This browser stands first; the others keep their order.
@@ -127,7 +152,7 @@ pub(crate) fn connections(shown: &Connections<'_>) -> Response {
         identity_host: identity_host(shown.instance),
         rows,
         choices: choices(own.scopes, [Scope::Read].into_iter().collect()),
-        days: days.collect(),
+        days: lives(own, now),
         problem: shown.problem,
     };
     let policy = Policy {
@@ -155,4 +180,40 @@ pub(crate) fn browser_sign_in(instance: &Instance, action: &str) -> Response {
         identity_host: identity_host(instance),
     };
     render(StatusCode::OK, &page, &nonce, &leads_to_identity(instance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{connection::ConnectionId, instance::InstanceName};
+
+    #[test]
+    fn a_key_lives_thirty_days_unless_something_else_is_chosen() {
+        let now = Moment::from_seconds(1_000_000);
+        let chosen = |days: u64| {
+            let own = Connection {
+                id: ConnectionId::new("own"),
+                instance: InstanceName::Beta,
+                client_id: BROWSER.to_owned(),
+                client_name: None,
+                user_id: "user".to_owned(),
+                scopes: Scopes::from_iter([Scope::Read]),
+                access_level: AccessLevel::All,
+                may_refresh: false,
+                created_at: now,
+                expires_at: now.plus(days * DAY),
+                ended: None,
+            };
+            let lives = lives(&own, now);
+            let offered: Vec<u64> = lives.iter().map(|days| days.value).collect();
+            let chosen = lives.iter().filter(|days| days.chosen);
+            let chosen: Vec<u64> = chosen.map(|days| days.value).collect();
+            (offered, chosen)
+        };
+        assert_eq!(chosen(365), (vec![1, 7, 30, 0], vec![30]));
+        // Where the browser has less, what comes nearest.
+        assert_eq!(chosen(30), (vec![1, 7, 0], vec![0]));
+        assert_eq!(chosen(5), (vec![1, 0], vec![0]));
+        assert_eq!(chosen(1), (vec![0], vec![0]));
+    }
 }

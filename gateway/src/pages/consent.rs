@@ -24,8 +24,6 @@ pub(crate) struct Consent<'a> {
     /// The authorization request, carried through the form.
     pub(crate) query: &'a str,
     pub(crate) csrf: String,
-    /// Where Deny leads.
-    pub(crate) deny: String,
     /// What was wrong with the form that was just sent.
     pub(crate) problem: Option<&'static str>,
 }
@@ -43,7 +41,6 @@ struct Page<'a> {
     action: String,
     query: &'a str,
     csrf: &'a str,
-    deny: &'a str,
     choices: Vec<Choice>,
     problem: Option<&'static str>,
 }
@@ -70,7 +67,6 @@ pub(crate) fn consent(consent: &Consent<'_>) -> Response {
         action: consent.instance.endpoint("oauth/authorize"),
         query: consent.query,
         csrf: &consent.csrf,
-        deny: &consent.deny,
         choices: choices(consent.offered, consent.ticked),
         problem: consent.problem,
     };

@@ -57,14 +57,16 @@ pub(crate) fn question(question: &Question<'_>) -> Response {
 #[template(path = "back_to_app.html")]
 struct Back<'a> {
     nonce: &'a str,
+    title: &'static str,
     address: &'a str,
 }
 
-/// Brings the browser to an app's address, by itself and without a script.
-pub(crate) fn back_to_app(address: &str) -> Response {
+/// Says what happened and brings the browser to an app's address, by itself and without a script.
+pub(crate) fn back_to_app(title: &'static str, address: &str) -> Response {
     let nonce = nonce();
     let page = Back {
         nonce: &nonce,
+        title,
         address,
     };
     render(StatusCode::OK, &page, &nonce, &Policy::default())

@@ -1,7 +1,7 @@
 //! What the person at a browser has approved on the consent page.
 
 use super::{Digest, Moment, Store, StoreError, Transaction, encoding};
-use crate::{instance::InstanceName, scope::Scopes};
+use crate::{connection::ConnectionId, instance::InstanceName, scope::Scopes};
 
 /// The person at a browser let a client ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,61 @@ impl Transaction {
         .bind(approval.ticked.to_string())
         .bind(encoding::seconds(approval.created_at))
         .bind(encoding::seconds(approval.expires_at))
+        .execute(&mut *self.open)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets what was approved at a browser for a client, whatever its redirect host.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn forget_approval(
+        &mut self,
+        browser: &Digest,
+        instance: InstanceName,
+        client_id: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM approvals WHERE browser = ? AND instance = ? AND client_id = ?")
+            .bind(&browser.as_bytes()[..])
+            .bind(instance.as_str())
+            .bind(client_id)
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets everything that was approved at a browser at an instance.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn forget_approvals_at(
+        &mut self,
+        browser: &Digest,
+        instance: InstanceName,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM approvals WHERE browser = ? AND instance = ?")
+            .bind(&browser.as_bytes()[..])
+            .bind(instance.as_str())
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets what was approved for a connection's client at its instance, at whichever browser: nobody knows at which
+    /// ones its user did.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn forget_approvals_of(
+        &mut self,
+        connection: &ConnectionId,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM approvals
+             WHERE (instance, client_id) = (SELECT instance, client_id FROM connections WHERE id = ?)",
+        )
+        .bind(connection.as_str())
         .execute(&mut *self.open)
         .await?;
         Ok(())

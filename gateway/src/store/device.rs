@@ -3,7 +3,7 @@
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Digest, Moment, StoreError, Transaction, encoding};
-use crate::{instance::InstanceName, scope::Scopes};
+use crate::{instance::InstanceName, scope::Scopes, throttle::Source};
 
 /// A device's request (RFC 8628 section 3.1) as the store knows it: everything but its two codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,18 +70,16 @@ pub enum DeviceChange {
 }
 
 impl Transaction {
-    /// Keeps a device's request; at the limit the oldest one goes. Marks the client as used.
+    /// Keeps a device's request; at the limit another one goes. Marks the client as used.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn add_device_request(&mut self, request: &DeviceRequest) -> Result<(), StoreError> {
-        sqlx::query(
-            "DELETE FROM device_requests WHERE device_code IN (
-                 SELECT device_code FROM device_requests ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-        )
-        .bind(i64::from(self.limits.device_requests.saturating_sub(1)))
-        .execute(&mut *self.open)
-        .await?;
+    pub async fn add_device_request(
+        &mut self,
+        request: &DeviceRequest,
+        from: Option<Source>,
+    ) -> Result<(), StoreError> {
+        self.make_room_for_device(from, request.created_at).await?;
         sqlx::query("UPDATE clients SET used_at = ? WHERE id = ?")
             .bind(encoding::seconds(request.created_at))
             .bind(&request.client_id)
@@ -89,8 +87,8 @@ impl Transaction {
             .await?;
         sqlx::query(
             "INSERT INTO device_requests (device_code, public_key, user_code, instance, client_id, client_name,
-                 may_refresh, code_challenge, scopes, address, created_at, expires_at, poll_seconds)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 may_refresh, code_challenge, scopes, address, asked_from, created_at, expires_at, poll_seconds)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&request.device_code.as_bytes()[..])
         .bind(&request.public_key[..])
@@ -102,6 +100,7 @@ impl Transaction {
         .bind(&request.code_challenge)
         .bind(request.scopes.to_string())
         .bind(&request.address)
+        .bind(from.map(|from| from.to_string()))
         .bind(encoding::seconds(request.created_at))
         .bind(encoding::seconds(request.expires_at))
         .bind(i64::try_from(request.poll_seconds).unwrap_or(i64::MAX))

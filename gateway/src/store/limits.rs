@@ -10,8 +10,11 @@ pub struct Limits {
     pub pending_connects: u32,
     /// Of these, sign-ins of one address; its oldest goes first.
     pub pending_connects_per_address: u32,
-    /// Devices that wait for somebody to sign in; the oldest goes first.
+    /// Devices that wait for somebody to sign in; what is over goes first, then the oldest of the address with the
+    /// most.
     pub device_requests: u32,
+    /// Of these, devices of one address; its oldest goes first.
+    pub device_requests_per_address: u32,
     /// Live connections; none is ever evicted, new ones are refused.
     pub connections: u32,
     /// Credentials kept of one connection; the oldest goes first.
@@ -28,6 +31,7 @@ impl Default for Limits {
             pending_connects: 1_024,
             pending_connects_per_address: 64,
             device_requests: 1_024,
+            device_requests_per_address: 64,
             connections: 20_000,
             credentials_per_connection: 128,
             approvals: 10_000,

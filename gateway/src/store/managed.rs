@@ -4,7 +4,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Digest, Moment, Store, StoreError, Transaction, encoding,
-    records::{Change, Chore, Client, EndReason},
+    records::{Change, Client, EndReason},
 };
 use crate::connection::ConnectionId;
 
@@ -105,23 +105,21 @@ impl Transaction {
         Ok(())
     }
 
-    /// What comes back from Internet Identity for them finds nothing; the signer forgets what it has begun. A sign-in
-    /// that is complete has a connection already, which lives or ends by itself.
+    /// What comes back from Internet Identity for them finds nothing, the signer forgets what it has begun, and devices
+    /// wait no longer. A sign-in that is complete has a connection already, which lives or ends by itself.
     async fn forget_sign_ins(&mut self, client_id: &str, now: Moment) -> Result<(), StoreError> {
-        let rows = sqlx::query(
+        let taken_away = sqlx::query(
             "DELETE FROM pending_connects WHERE client_id = ? RETURNING connection_id, sealed_code",
         )
         .bind(client_id)
         .fetch_all(&mut *self.open)
         .await?;
-        let mut closes = Vec::new();
-        for row in &rows {
-            if row.try_get::<Option<&[u8]>, _>("sealed_code")?.is_none() {
-                let connection = ConnectionId::new(row.try_get::<String, _>("connection_id")?);
-                closes.push(Change::Chore(Chore::Close { connection }));
-            }
-        }
-        self.apply(&closes, now).await
+        self.close_begun(&taken_away, now).await?;
+        sqlx::query("DELETE FROM device_requests WHERE client_id = ? AND sealed IS NULL")
+            .bind(client_id)
+            .execute(&mut *self.open)
+            .await?;
+        Ok(())
     }
 }
 

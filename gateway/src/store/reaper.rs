@@ -10,9 +10,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reap(&self, now: Moment) -> Result<(), StoreError> {
-        const STATEMENTS: [&str; 7] = [
-            "DELETE FROM pending_connects WHERE state IN (
-                 SELECT state FROM pending_connects WHERE expires_at <= ?1 LIMIT ?2)",
+        const STATEMENTS: [&str; 6] = [
             // For a while a device is told that it waited too long.
             "DELETE FROM device_requests WHERE device_code IN (
                  SELECT device_code FROM device_requests WHERE expires_at <= ?1 - 600 LIMIT ?2)",
@@ -29,6 +27,17 @@ impl Store {
                  SELECT id FROM funding_intents WHERE finished = 1 AND changed_at <= ?1 - 7776000 LIMIT ?2)",
         ];
         let mut transaction = self.begin().await?;
+        let never_finished = sqlx::query(
+            "DELETE FROM pending_connects WHERE state IN (
+                 SELECT state FROM pending_connects WHERE expires_at <= ? LIMIT ?)
+             RETURNING connection_id, sealed_code",
+        )
+        .bind(encoding::seconds(now))
+        .bind(BATCH)
+        .fetch_all(&mut *transaction.open)
+        .await?;
+        // Also of those whose person signed in and then did not say which other connections go on.
+        transaction.close_begun(&never_finished, now).await?;
         for statement in STATEMENTS {
             sqlx::query(statement)
                 .bind(encoding::seconds(now))

@@ -1,8 +1,8 @@
 //! Who makes room when somebody without a connection wants something kept: whoever takes the most.
 
-use sqlx::Row;
+use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{StoreError, Transaction};
+use super::{Moment, StoreError, Transaction, encoding, records::Chore};
 use crate::throttle::Source;
 
 /// Takes the least recently used client away that may make room, of those the condition leaves.
@@ -74,19 +74,22 @@ impl Transaction {
     pub(super) async fn make_room_for_sign_in(
         &mut self,
         from: Option<Source>,
+        now: Moment,
     ) -> Result<(), StoreError> {
         if let Some(from) = from {
-            sqlx::query(
+            let pushed_out = sqlx::query(
                 "DELETE FROM pending_connects WHERE rowid IN (
                      SELECT rowid FROM pending_connects WHERE begun_from = ?
-                     ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?)",
+                     ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?)
+                 RETURNING connection_id, sealed_code",
             )
             .bind(from.to_string())
             .bind(i64::from(
                 self.limits.pending_connects_per_address.saturating_sub(1),
             ))
-            .execute(&mut *self.open)
+            .fetch_all(&mut *self.open)
             .await?;
+            self.close_begun(&pushed_out, now).await?;
         }
         let room = i64::from(self.limits.pending_connects);
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM pending_connects")
@@ -94,13 +97,73 @@ impl Transaction {
             .await?;
         // More than one goes only after the operator has lowered the limit.
         for _ in room..=count {
-            sqlx::query(
+            let pushed_out = sqlx::query(
                 "DELETE FROM pending_connects WHERE rowid = (
                      SELECT rowid FROM pending_connects
                      WHERE begun_from IS (
                          SELECT begun_from FROM pending_connects GROUP BY begun_from ORDER BY count(*) DESC LIMIT 1)
-                     ORDER BY created_at, rowid LIMIT 1)",
+                     ORDER BY created_at, rowid LIMIT 1)
+                 RETURNING connection_id, sealed_code",
             )
+            .fetch_all(&mut *self.open)
+            .await?;
+            self.close_begun(&pushed_out, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the signer forget the sign-ins that were taken away, so that it keeps no more of them than lie here. One
+    /// that is complete has a connection already, which lives or ends by itself.
+    pub(super) async fn close_begun(
+        &mut self,
+        taken_away: &[SqliteRow],
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        for row in taken_away {
+            if row.try_get::<Option<&[u8]>, _>("sealed_code")?.is_none() {
+                let connection = encoding::connection_id(row, "connection_id")?;
+                self.add_chore(&Chore::Close { connection }, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for one more device that waits: what is over goes first, then the oldest of the address with the
+    /// most.
+    pub(super) async fn make_room_for_device(
+        &mut self,
+        from: Option<Source>,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        if let Some(from) = from {
+            sqlx::query(
+                "DELETE FROM device_requests WHERE rowid IN (
+                     SELECT rowid FROM device_requests WHERE asked_from = ?
+                     ORDER BY denied = 1 OR expires_at <= ?, created_at DESC, rowid DESC LIMIT -1 OFFSET ?)",
+            )
+            .bind(from.to_string())
+            .bind(encoding::seconds(now))
+            .bind(i64::from(
+                self.limits.device_requests_per_address.saturating_sub(1),
+            ))
+            .execute(&mut *self.open)
+            .await?;
+        }
+        let room = i64::from(self.limits.device_requests);
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM device_requests")
+            .fetch_one(&mut *self.open)
+            .await?;
+        for _ in room..=count {
+            sqlx::query(
+                "DELETE FROM device_requests WHERE rowid = (
+                     SELECT rowid FROM device_requests
+                     ORDER BY denied = 1 OR expires_at <= ? DESC,
+                         asked_from IS (
+                             SELECT asked_from FROM device_requests GROUP BY asked_from ORDER BY count(*) DESC LIMIT 1)
+                         DESC,
+                         created_at, rowid LIMIT 1)",
+            )
+            .bind(encoding::seconds(now))
             .execute(&mut *self.open)
             .await?;
         }
@@ -111,9 +174,11 @@ impl Transaction {
 #[cfg(test)]
 mod tests {
     use crate::{
+        connection::ConnectionId,
+        oauth::tests::device_request,
         store::{
-            Limits, Registered, Store,
-            records::Change,
+            Digest, Limits, Registered, Store,
+            records::{Change, Chore, DeviceChange, DeviceRequest},
             tests::{at, client, connection, pending},
         },
         throttle::Source,
@@ -125,6 +190,7 @@ mod tests {
         pending_connects: 6,
         pending_connects_per_address: 3,
         device_requests: 6,
+        device_requests_per_address: 3,
         connections: 100,
         credentials_per_connection: 8,
         approvals: 3,
@@ -162,12 +228,54 @@ mod tests {
         async fn leave(&mut self, name: &str, from: Option<Source>) {
             self.moment += 1;
             let mut transaction = self.store.begin().await.unwrap();
-            let pending = pending(name, "a", self.moment);
+            let mut pending = pending(name, "a", self.moment);
+            pending.connection = ConnectionId::new(name);
             transaction
                 .add_pending_connect(&pending, from)
                 .await
                 .unwrap();
             transaction.commit().await.unwrap();
+        }
+
+        async fn wait(&mut self, name: &str, from: Option<Source>) {
+            self.moment += 1;
+            let mut transaction = self.store.begin().await.unwrap();
+            let request = DeviceRequest {
+                device_code: Digest::of(name),
+                user_code: Digest::of(&format!("user code of {name}")),
+                address: name.to_owned(),
+                created_at: at(self.moment),
+                expires_at: at(self.moment + 600),
+                ..device_request()
+            };
+            transaction
+                .add_device_request(&request, from)
+                .await
+                .unwrap();
+            transaction.commit().await.unwrap();
+        }
+
+        async fn deny(&mut self, name: &str) {
+            let denied = Change::Device(DeviceChange::Denied(Digest::of(name)));
+            let mut transaction = self.store.begin().await.unwrap();
+            transaction.apply(&[denied], at(0)).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+
+        async fn devices(&self) -> Vec<String> {
+            self.names("SELECT address FROM device_requests ORDER BY created_at")
+                .await
+        }
+
+        /// The sign-ins that the signer is told to forget.
+        async fn closed(&self) -> Vec<String> {
+            let due = self.store.due_chores(at(9_999), 100).await.unwrap();
+            due.into_iter()
+                .map(|due| match due.chore {
+                    Chore::Close { connection } => connection.as_str().to_owned(),
+                    chore => panic!("{chore:?}"),
+                })
+                .collect()
         }
 
         async fn names(&self, sql: &'static str) -> Vec<String> {
@@ -253,6 +361,69 @@ mod tests {
         assert_eq!(
             left[0], "203.0.113.2 1",
             "the oldest is not the one that goes"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_signer_forgets_what_was_pushed_out_and_keeps_what_was_not() {
+        let mut records = Records::open().await;
+        records.leave("first", from(2)).await;
+        for number in 0..5 {
+            records.leave(&format!("flood {number}"), from(1)).await;
+        }
+        assert_eq!(records.closed().await, ["flood 0", "flood 1"]);
+        for number in 3..6 {
+            records
+                .leave(&format!("other {number}"), from(number))
+                .await;
+        }
+        assert_eq!(records.closed().await, ["flood 0", "flood 1", "flood 2"]);
+        // One that has its code is a connection, which is not the sign-in's to end.
+        let sealed = Change::SealCode {
+            state: Digest::of("flood 3"),
+            sealed: vec![7],
+        };
+        let mut transaction = records.store.begin().await.unwrap();
+        transaction.apply(&[sealed], at(0)).await.unwrap();
+        transaction.commit().await.unwrap();
+        records.leave("other 6", from(6)).await;
+        assert_eq!(records.closed().await.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn devices_of_one_address_push_out_each_other_and_what_is_over_goes_first() {
+        let mut records = Records::open().await;
+        records.wait("first", from(2)).await;
+        for number in 0..5 {
+            records.wait(&format!("flood {number}"), from(1)).await;
+        }
+        assert_eq!(
+            records.devices().await,
+            ["first", "flood 2", "flood 3", "flood 4"]
+        );
+        // The newest of them was denied: it waits for nothing.
+        records.deny("flood 4").await;
+        records.wait("flood 5", from(1)).await;
+        assert_eq!(
+            records.devices().await,
+            ["first", "flood 2", "flood 3", "flood 5"]
+        );
+        for number in 3..6 {
+            records.wait(&format!("other {number}"), from(number)).await;
+        }
+        assert_eq!(
+            records.devices().await,
+            [
+                "first", "flood 3", "flood 5", "other 3", "other 4", "other 5"
+            ]
+        );
+        records.deny("other 4").await;
+        records.wait("other 6", from(6)).await;
+        assert_eq!(
+            records.devices().await,
+            [
+                "first", "flood 3", "flood 5", "other 3", "other 5", "other 6"
+            ]
         );
     }
 }

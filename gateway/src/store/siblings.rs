@@ -4,7 +4,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     Moment, Store, StoreError, Transaction, encoding,
-    records::{Change, Chore, Connection, EndReason},
+    records::{Change, Connection, EndReason},
 };
 use crate::{
     connection::{AccessLevel, ConnectionId},
@@ -102,8 +102,8 @@ impl Transaction {
 }
 
 impl Store {
-    /// The end of every connection whose user was asked about it and did not answer in time, and of the sign-ins that
-    /// asked: a bounded number at a time.
+    /// The end of every connection whose user was asked about it and did not answer in time: a bounded number at a
+    /// time. The sign-ins that asked end as all do that are not finished in time.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -113,17 +113,14 @@ impl Store {
                 .bind(encoding::seconds(now))
                 .fetch_all(&self.readers)
                 .await?;
-        let mut changes = Vec::with_capacity(2 * rows.len());
-        for row in &rows {
-            changes.push(Change::EndConnection {
-                connection: encoding::connection_id(row, "connection_id")?,
-                reason: EndReason::Replaced,
-            });
-            changes.push(Change::Chore(Chore::Close {
-                connection: encoding::connection_id(row, "by_connection")?,
-            }));
-        }
-        Ok(changes)
+        rows.iter()
+            .map(|row| {
+                Ok(Change::EndConnection {
+                    connection: encoding::connection_id(row, "connection_id")?,
+                    reason: EndReason::Replaced,
+                })
+            })
+            .collect()
     }
 
     /// Every live connection of these clients, at both instances.

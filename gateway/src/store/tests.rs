@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     clients_per_address: 3,
     pending_connects: 2,
     device_requests: 2,
+    device_requests_per_address: 2,
     pending_connects_per_address: 2,
     connections: 2,
     credentials_per_connection: 3,
@@ -398,6 +399,15 @@ async fn the_reaper_takes_what_is_over_and_keeps_what_detects_reuse() {
             .await
             .unwrap()
             .is_none()
+    );
+    let due = store.due_chores(at(700), 10).await.unwrap();
+    let forgotten = Chore::Close {
+        connection: ConnectionId::new("connection"),
+    };
+    assert_eq!(
+        due.iter().map(|due| &due.chore).collect::<Vec<_>>(),
+        [&forgotten],
+        "the signer forgets the sign-in too"
     );
     let known = async |name| {
         let family = store.family(InstanceName::Prod, &Digest::of(name)).await;

@@ -145,7 +145,7 @@ impl Transaction {
         connect: &PendingConnect,
         from: Option<Source>,
     ) -> Result<(), StoreError> {
-        self.make_room_for_sign_in(from).await?;
+        self.make_room_for_sign_in(from, connect.created_at).await?;
         sqlx::query("UPDATE clients SET used_at = ? WHERE id = ?")
             .bind(encoding::seconds(connect.created_at))
             .bind(&connect.client_id)
@@ -294,6 +294,9 @@ impl Transaction {
         }
         self.forget_tokens(connection).await?;
         self.answered(connection).await?;
+        if reason == EndReason::Reused {
+            self.forget_approvals_of(connection).await?;
+        }
         self.add_chore(
             &Chore::Close {
                 connection: connection.clone(),
@@ -320,7 +323,7 @@ impl Transaction {
         Ok(())
     }
 
-    async fn add_chore(&mut self, chore: &Chore, now: Moment) -> Result<(), StoreError> {
+    pub(super) async fn add_chore(&mut self, chore: &Chore, now: Moment) -> Result<(), StoreError> {
         chores::add(&mut self.open, chore, now).await?;
         self.committed.chores = true;
         Ok(())

@@ -64,20 +64,45 @@ impl Signer {
         Ok(())
     }
 
-    /// What a failed call to Internet Identity means for the connection it was made for: `Unauthorized` ends it, and
-    /// with it every connection of the same grant, for good.
+    /// What a failed call to Internet Identity means for the connection it was made for.
     pub(super) async fn identity_failure(
         &self,
         connection: &OpenConnection,
         failure: IdentityCallError,
     ) -> SignerError {
-        if matches!(failure, IdentityCallError::Unauthorized) {
-            info!(connection = %connection.id, "Internet Identity ended the connection");
-            if let Err(cause) = self.store.end_grant(&connection.grant_id).await {
-                error!(%cause, connection = %connection.id, "the end of a grant could not be stored");
-            }
-            self.open.end_grant(&connection.grant_id).await;
+        match failure {
+            IdentityCallError::Unauthorized => self.not_honoured(connection).await,
+            other => refusal::identity_call(other),
         }
-        refusal::identity_call(failure)
+    }
+
+    /// A grant that Internet Identity does not honour is over for good, and with it every connection that points to it;
+    /// unless the user has signed in again, which replaced it, or somebody is just signing in, which may have.
+    async fn not_honoured(&self, connection: &OpenConnection) -> SignerError {
+        let (id, grant_id) = (&connection.id, &connection.grant_id);
+        let now = self.clock.now();
+        match self.store.somebody_signs_in(now).await {
+            Ok(true) if self.doubts.last(grant_id, now).await => {
+                self.open.suspend_grant(grant_id);
+                return refusal::connection_in_doubt();
+            }
+            Ok(_) => {}
+            Err(cause) => return stored(cause),
+        }
+        let ended = self.store.end_grant(grant_id).await;
+        self.open.end_grant(grant_id).await;
+        match ended {
+            Ok(Some(grant)) if grant.may_be_continued(now) => refusal::connection_replaced(),
+            Ok(Some(_)) => {
+                info!(connection = %id, "Internet Identity ended the connection");
+                refusal::connection_ended()
+            }
+            // It points to another grant by now, or was closed: the next request finds out.
+            Ok(None) => refusal::connection_replaced(),
+            Err(cause) => {
+                error!(%cause, connection = %id, "the end of a grant could not be stored");
+                refusal::connection_ended()
+            }
+        }
     }
 }

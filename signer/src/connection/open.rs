@@ -169,6 +169,15 @@ impl OpenConnections {
         }
     }
 
+    /// Nothing is signed for the grant on the strength of what Internet Identity said before.
+    pub(crate) fn suspend_grant(&self, grant_id: &str) {
+        for connection in self.all() {
+            if connection.grant_id == grant_id {
+                connection.delegations.clear();
+            }
+        }
+    }
+
     /// Every connection of the grant is over.
     pub(crate) async fn end_grant(&self, grant_id: &str) {
         for connection in self.all() {

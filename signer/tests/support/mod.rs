@@ -201,6 +201,12 @@ impl World {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    pub async fn look(&self, what: &str) -> Value {
+        let url = format!("{}/control/{what}", self.devnet.description().ic_url);
+        let answer = self.http.get(url).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
     /// How many requests for a canister method the Internet Computer received since the last reset.
     pub async fn count(&self, method: &str) -> usize {
         let url = format!("{}/control/requests", self.devnet.description().ic_url);

@@ -258,7 +258,7 @@ const journeys = {
     await press(page, button);
     const text = await page.getByRole("alert").innerText();
     await shoot(page, "consent-nothing-ticked");
-    await press(page, page.getByRole("link", { name: "Deny" }));
+    await press(page, page.getByRole("button", { name: "Deny" }));
     const arrived = await arrive(page);
     await shoot(page, "consent-refused");
     return { arrived, text };

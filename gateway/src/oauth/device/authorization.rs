@@ -87,7 +87,7 @@ impl Server {
             sealed: None,
         };
         let mut transaction = self.store.begin().await?;
-        transaction.add_device_request(&request).await?;
+        transaction.add_device_request(&request, source).await?;
         self.commit(transaction).await?;
         let verification_uri = verification_uri(instance);
         let answer = json!({

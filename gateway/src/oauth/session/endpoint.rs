@@ -19,7 +19,7 @@ use crate::{
     },
     pages,
     store::{
-        Moment,
+        Digest, Moment,
         records::{Change, EndReason, Ending},
     },
     throttle::Source,
@@ -115,11 +115,11 @@ impl Server {
         match step {
             "end" => {
                 let id = ConnectionId::new(form.get("connection").unwrap_or_default());
-                self.end_of_user(instance, &session, id).await
+                self.end_of_user(instance, headers, &session, id).await
             }
             "sign_out" => {
                 let id = session.connection.id.clone();
-                self.end_of_user(instance, &session, id).await
+                self.end_of_user(instance, headers, &session, id).await
             }
             "make_key" => match NewKey::read(&form, &session) {
                 Ok(key) => self.make_key(instance, &session, key).await,
@@ -145,10 +145,12 @@ impl Server {
         connect::begin(self, instance, departure, instance.scopes, source).await
     }
 
-    /// Ends one of the user's connections; one that is not theirs or is over already changes nothing.
+    /// Ends one of the user's connections, and what was approved for its client; with the browser's own session, what
+    /// was approved at this browser. One that is not theirs or is over already changes nothing.
     async fn end_of_user(
         &self,
         instance: &Instance,
+        headers: &HeaderMap,
         session: &Session,
         id: ConnectionId,
     ) -> Result<Response, Refusal> {
@@ -163,6 +165,15 @@ impl Server {
                 reason: EndReason::Revoked,
             };
             transaction.apply(&[end], Moment::now()).await?;
+            transaction.forget_approvals_of(&id).await?;
+            if id == session.connection.id
+                && let Some(browser) = Cookie::browser(instance).read(headers)
+            {
+                let browser = Digest::of(browser);
+                transaction
+                    .forget_approvals_at(&browser, instance.name)
+                    .await?;
+            }
             self.commit(transaction).await?;
         }
         let mut response = see_other(&connections_page(instance))?;

@@ -64,6 +64,40 @@ async fn of_fifty_refreshes_one_pair_comes_out() {
     assert_eq!(pairs.len(), 1);
 }
 
+/// What was exchanged so far was exchanged a minute earlier, so that the grace is over.
+async fn a_minute_passes(house: &House) {
+    let file = house.directory.path().join("state/gateway.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let store = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE credentials SET spent_at = spent_at - 60")
+        .execute(&store)
+        .await
+        .unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_copied_refresh_token_is_noticed_also_when_its_owner_was_idle() {
+    let house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    let copied = tokens["refresh_token"].as_str().unwrap();
+    let owned = house.refresh(Beta, &client_id, copied).await.json();
+    let owned = owned["refresh_token"].as_str().unwrap();
+    a_minute_passes(&house).await;
+    // The thief gets nothing that its owner does not have.
+    let stolen = house.refresh(Beta, &client_id, copied).await.json();
+    assert_eq!(stolen["refresh_token"], owned);
+    let stolen = house.refresh(Beta, &client_id, owned).await.json();
+    house.present(Beta, &stolen["access_token"]).await.unwrap();
+    a_minute_passes(&house).await;
+    let noticed = house.refresh(Beta, &client_id, owned).await;
+    assert_eq!(noticed.error(), "invalid_grant", "{noticed:?}");
+    house
+        .present(Beta, &stolen["access_token"])
+        .await
+        .unwrap_err();
+}
+
 #[tokio::test]
 async fn code_replay_by_a_stranger_revokes_what_it_issued() {
     let house = House::open().await;
@@ -254,16 +288,34 @@ async fn pages_reflect_nothing_unescaped_and_pre_tick_no_management() {
     let house = House::open().await;
     let client_id = house.register().await;
     let query = format!("{}&x=%22%3E%3Cscript%3E", House::query(&client_id));
-    let page = house
-        .consent_page(Beta, &mut Browser::default(), &query)
-        .await;
+    let mut browser = Browser::default();
+    let page = house.consent_page(Beta, &mut browser, &query).await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.body.contains("A &#60;b&#62;client&#60;/b&#62;"));
     assert!(!page.body.contains("<b>client") && !page.body.contains("<script>"));
     assert!(page.body.contains("value=\"ic:write\" checked"));
     assert!(page.body.contains("value=\"ic:manage\">"));
     assert_eq!(page.header(header::REFERRER_POLICY), "same-origin");
-    assert!(page.body.contains("error=access_denied"));
+    // Nobody denies in the person's place, and what they deny is told to the client.
+    for (csrf, expected) in [
+        ("guessed".to_owned(), StatusCode::FORBIDDEN),
+        (page.field("csrf"), StatusCode::OK),
+    ] {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("query", &query)
+            .append_pair("csrf", &csrf)
+            .append_pair("step", "deny")
+            .finish();
+        let denied = house
+            .post_as(&browser, "/oauth/authorize", &form, ORIGIN)
+            .await;
+        assert_eq!(denied.status, expected, "{denied:?}");
+        assert_eq!(
+            denied.body.contains("error=access_denied"),
+            expected.is_success()
+        );
+        assert!(!denied.body.contains("<script>"), "{}", denied.body);
+    }
     assert_eq!(house.signer.calls("begin"), 0);
 }
 

@@ -65,6 +65,26 @@ async fn a_described_client_signs_in_without_registration() {
 }
 
 #[tokio::test]
+async fn a_described_client_revokes_its_tokens() {
+    let mut house = House::open().await;
+    let (site, client_id) = described().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let tokens = house.exchange(Beta, &client_id, &code).await.json();
+    drop(site);
+    house.restart().await;
+    let fields = [
+        ("token", tokens["access_token"].as_str().unwrap()),
+        ("client_id", client_id.as_str()),
+    ];
+    let revoked = house.post_form("/oauth/revoke", &fields).await;
+    assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
+    house
+        .present(Beta, &tokens["access_token"])
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
 async fn a_sign_in_ends_after_its_document_is_gone() {
     let mut house = House::open().await;
     let (site, client_id) = described().await;

@@ -78,6 +78,23 @@ async fn an_app_connects_calls_refreshes_and_disconnects() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_that_was_exchanged_already_revokes_what_came_of_it() {
+    let house = House::open().await;
+    let (client_id, tokens) = house.connected(Beta).await;
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let renewed = house.refresh(Beta, &client_id, refresh).await.json();
+    house.present(Beta, &renewed["access_token"]).await.unwrap();
+    let revoked = house
+        .post_form("/oauth/revoke", &[("token", refresh)])
+        .await;
+    assert_eq!(revoked.status, StatusCode::OK);
+    house
+        .present(Beta, &renewed["access_token"])
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
 async fn an_imported_client_signs_in_and_stays_connected_when_it_is_imported_again() {
     let mut house = House::open().await;
     let file = |name: &str| {

@@ -156,6 +156,33 @@ async fn a_change_ends_sign_ins_and_leaves_connections() {
 }
 
 #[tokio::test]
+async fn a_device_waits_no_longer_when_its_client_changes_or_goes() {
+    const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+    let house = House::open().await;
+    let grants = json!({"grant_types": [DEVICE], "client_name": "a device"});
+    for method in [Method::PUT, Method::DELETE] {
+        let request = http::Request::post("/oauth/register")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(grants.to_string());
+        let answer = house.send(request.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let client = registration(&answer.json());
+        let id = ("client_id", client.id.as_str());
+        let codes = house.post_form("/oauth/device_authorization", &[id]).await;
+        let code = codes.json()["device_code"].as_str().unwrap().to_owned();
+        let poll = [("grant_type", DEVICE), ("device_code", code.as_str()), id];
+        let waits = house.post_form("/oauth/token", &poll).await;
+        assert_eq!(waits.error(), "authorization_pending", "{waits:?}");
+        let mut body = grants.clone();
+        body["client_id"] = client.id.as_str().into();
+        let changed = ask(&house, method, &client, body.to_string()).await;
+        assert!(changed.status.is_success(), "{changed:?}");
+        let over = house.post_form("/oauth/token", &poll).await;
+        assert_eq!(over.error(), "invalid_grant", "{over:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_operator_brought_is_not_managed() {
     let mut house = House::open().await;
     let client = register(&house).await;

@@ -5,7 +5,7 @@ use icgate_proto::{Reason, v1};
 use serde_json::Value;
 use url::{Url, form_urlencoded::Serializer};
 
-use super::house::{Answer, Browser, House, ORIGIN, eventually, parameter};
+use super::house::{Answer, Browser, House, ORIGIN, REDIRECT, eventually, parameter};
 use crate::{
     connection::{AccessLevel, ConnectionEnd},
     instance::InstanceName::{self, Beta, Prod},
@@ -379,4 +379,96 @@ async fn a_browser_that_approved_is_not_asked_again_for_the_same() {
         assert_ne!(page.status, StatusCode::SEE_OTHER, "{query}");
     }
     assert_eq!(house.signer.calls("begin"), begun);
+}
+
+#[tokio::test]
+async fn an_imported_client_on_this_computer_may_be_anybody_and_is_asked_about_each_time() {
+    let mut house = House::open().await;
+    let file = serde_json::json!([{ "client_id": "brought-along", "redirect_uris": [REDIRECT] }]);
+    house.restart_with_clients(&file.to_string()).await.unwrap();
+    let mut browser = Browser::default();
+    house
+        .leave(Beta, &mut browser, "brought-along", &["ic:read"])
+        .await;
+    let query = House::query("brought-along");
+    let asked = house.consent_page(Beta, &mut browser, &query).await;
+    assert_eq!(asked.status, StatusCode::OK, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_stolen_code_costs_the_approval_too() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let mut browser = Browser::default();
+    let away = house
+        .leave(Beta, &mut browser, &client_id, &["ic:read"])
+        .await;
+    let answer = house.redeem(Beta, &browser, &away.state, "good").await;
+    let redirect: Url = answer.json()["redirect"].as_str().unwrap().parse().unwrap();
+    let code = parameter(&redirect, "code");
+    let tokens = house.exchange(Beta, &client_id, &code).await.json();
+    house.present(Beta, &tokens["access_token"]).await.unwrap();
+    let query = House::query(&client_id);
+    let skipped = house.consent_page(Beta, &mut browser, &query).await;
+    assert_eq!(skipped.status, StatusCode::SEE_OTHER, "{skipped:?}");
+    let thief = [
+        ("grant_type", "authorization_code"),
+        ("client_id", client_id.as_str()),
+        ("code", code.as_str()),
+        (
+            "code_verifier",
+            "another-verifier-that-is-long-enough-for-the-standard",
+        ),
+    ];
+    let refused = house.post_form("/oauth/token", &thief).await;
+    assert_eq!(refused.error(), "invalid_grant", "{refused:?}");
+    house
+        .present(Beta, &tokens["access_token"])
+        .await
+        .unwrap_err();
+    let asked = house.consent_page(Beta, &mut browser, &query).await;
+    assert_eq!(asked.status, StatusCode::OK, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_fails_at_its_end_leaves_no_session_at_the_signer() {
+    let house = House::open().await;
+    let client_id = house.register().await;
+    let mut browser = Browser::default();
+    let away = house
+        .leave(Beta, &mut browser, &client_id, &["ic:read"])
+        .await;
+    house.signer.state().overloaded = Some("add_slots");
+    let later = house.redeem(Beta, &browser, &away.state, "good").await;
+    assert_eq!(later.status, StatusCode::SERVICE_UNAVAILABLE, "{later:?}");
+    assert_eq!(house.signer.state().connections.len(), 1);
+    house.signer.state().overloaded = None;
+    let answer = house.redeem(Beta, &browser, &away.state, "good").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(house.signer.state().connections.len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_holds_a_key_may_revoke_it() {
+    let house = House::open().await;
+    let mut browser = browser(&house, Beta).await;
+    let page = house.visit(&browser, &page_of(Beta)).await;
+    let make = [
+        ("step", "make_key"),
+        ("name", "ci"),
+        ("scope", "ic:read"),
+        ("days", "0"),
+    ];
+    let client_id = house.register().await;
+    for client in [None, Some(("client_id", client_id.as_str()))] {
+        let key = key_of(&act(&house, &mut browser, &page, &make).await);
+        house.present(Beta, &key).await.unwrap();
+        let mut fields = vec![("token", key.as_str().unwrap())];
+        fields.extend(client);
+        let revoked = house.post_form("/oauth/revoke", &fields).await;
+        assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
+        house.present(Beta, &key).await.unwrap_err();
+    }
+    let page = house.visit(&browser, &page_of(Beta)).await;
+    assert!(page.body.contains("This browser"), "the session lives on");
 }

@@ -29,12 +29,17 @@ pub(crate) struct State {
     pub(crate) replaced: Vec<String>,
     /// Every call fails for this reason.
     pub(crate) failing: Option<Reason>,
+    /// The calls that find the double overloaded.
+    pub(crate) overloaded: Option<&'static str>,
     pub(crate) calls: BTreeMap<&'static str, u32>,
 }
 
 impl State {
     fn enter(&mut self, call: &'static str) -> Result<(), Status> {
         *self.calls.entry(call).or_default() += 1;
+        if self.overloaded == Some(call) {
+            return Err(refuse(Reason::Overloaded));
+        }
         self.failing.map_or(Ok(()), |reason| Err(refuse(reason)))
     }
 
@@ -77,6 +82,7 @@ impl Double {
             grant_expires_at: Moment::now().plus(86_400),
             replaced: Vec::new(),
             failing: None,
+            overloaded: None,
             calls: BTreeMap::new(),
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

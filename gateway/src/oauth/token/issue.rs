@@ -6,7 +6,7 @@ use crate::{
     },
     scope::Scopes,
     store::{
-        Moment,
+        Digest, Moment,
         records::{Change, Chore, Connection, CredentialKind, EndReason, Family, IssuedCredential},
     },
 };
@@ -20,15 +20,8 @@ pub(crate) struct Minted {
     pub(crate) access: Credential,
     pub(crate) access_expires_at: Moment,
     pub(crate) access_slot: String,
-    /// With its slot; none for clients that did not register for the refresh grant.
+    /// With its slot; none for clients that did not register for the refresh grant, and where one is given again.
     pub(crate) refresh: Option<(Credential, String)>,
-}
-
-impl Minted {
-    fn credentials(&self) -> Vec<&Credential> {
-        let refresh = self.refresh.iter().map(|(refresh, _)| refresh);
-        std::iter::once(&self.access).chain(refresh).collect()
-    }
 }
 
 /// A successful token answer (RFC 6749 section 5.1).
@@ -42,8 +35,13 @@ pub(crate) struct Granted {
 /// What a rule found about a presented code or refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// New credentials may be issued. Successors that never arrived are discarded.
+    /// New credentials may be issued. Successors that nobody can be given again are discarded.
     Issue {
+        /// Of the new access token.
+        scopes: Scopes,
+    },
+    /// A new access token may be issued; the refresh token that was issued before is given again beside it.
+    Renew {
         /// Of the new access token.
         scopes: Scopes,
     },
@@ -72,8 +70,14 @@ pub(crate) fn carry_out(
     let connection = &family.connection.id;
     match verdict {
         Verdict::Issue { scopes } => match minted {
-            Some(minted) => issue(family, presented, minted, scopes, now),
-            None => (Vec::new(), Err(again())),
+            Some(minted) if minted.refresh.is_some() == family.connection.may_refresh => {
+                issue(family, presented, minted, None, scopes, now)
+            }
+            other => (unused(connection, other), Err(again())),
+        },
+        Verdict::Renew { scopes } => match (minted, sealed_refresh(family, presented)) {
+            (Some(minted), Some(kept)) => issue(family, presented, minted, Some(kept), scopes, now),
+            (minted, _) => (unused(connection, minted), Err(again())),
         },
         Verdict::Repeat => (
             unused(connection, minted),
@@ -90,16 +94,23 @@ pub(crate) fn carry_out(
     }
 }
 
+/// `kept` is a refresh token of the earlier answer that is given again.
 fn issue(
     family: &Family,
     presented: &Credential,
-    minted: Minted,
+    mut minted: Minted,
+    kept: Option<Credential>,
     scopes: Scopes,
     now: Moment,
 ) -> (Vec<Change>, Result<Granted, Refusal>) {
     let spent = &family.credential;
     let connection = &family.connection;
-    let mut changes = discard(family);
+    let kept_hash = kept.as_ref().map(Credential::digest);
+    let mut slots = Vec::new();
+    if kept.is_some() {
+        slots.extend(minted.refresh.take().map(|(_, slot)| slot));
+    }
+    let mut changes = discard(family, kept_hash.as_ref(), slots);
     // Being exchanged is being used. The slot of what came before it went when its own successors' were added.
     if spent.presented_at.is_none() {
         changes.push(present(spent));
@@ -121,12 +132,14 @@ fn issue(
             sealed: None,
         })
     };
+    let new = minted.refresh.as_ref().map(|(refresh, _)| refresh);
+    let answer: Vec<_> = std::iter::once(&minted.access)
+        .chain(new.or(kept.as_ref()))
+        .collect();
     changes.push(Change::Spend {
         hash: spent.hash,
         sealed: match spent.kind {
-            CredentialKind::Refresh | CredentialKind::Device { .. } => {
-                presented.seal_all(&minted.credentials())
-            }
+            CredentialKind::Refresh | CredentialKind::Device { .. } => presented.seal_all(&answer),
             // Never given again.
             _ => Vec::new(),
         },
@@ -152,7 +165,7 @@ fn issue(
     let granted = Granted {
         expires_in: minted.access_expires_at.since(now),
         access: minted.access,
-        refresh,
+        refresh: refresh.or(kept),
         scopes,
     };
     (changes, Ok(granted))
@@ -177,32 +190,44 @@ fn present(credential: &IssuedCredential) -> Change {
     }
 }
 
-/// Successors that were issued once and never used give way to new ones.
-fn discard(family: &Family) -> Vec<Change> {
-    if family.successors.is_empty() {
-        return Vec::new();
+/// Successors that were issued once and never used give way to new ones, but for the one that is kept. `slots` are
+/// those that go too.
+fn discard(family: &Family, kept: Option<&Digest>, mut slots: Vec<String>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for successor in &family.successors {
+        if kept != Some(&successor.hash) {
+            changes.push(Change::Forget(successor.hash));
+            slots.push(successor.slot.clone());
+        }
     }
-    let mut changes: Vec<_> = family
-        .successors
-        .iter()
-        .map(|successor| Change::Forget(successor.hash))
-        .collect();
-    changes.push(Change::Chore(Chore::DropSlots {
-        connection: family.connection.id.clone(),
-        slots: family
-            .successors
-            .iter()
-            .map(|successor| successor.slot.clone())
-            .collect(),
-    }));
+    if !slots.is_empty() {
+        changes.push(Change::Chore(Chore::DropSlots {
+            connection: family.connection.id.clone(),
+            slots,
+        }));
+    }
     changes
 }
 
-fn repeat(family: &Family, presented: &Credential, now: Moment) -> Option<Granted> {
+/// The refresh token of the earlier answer, if it is still there.
+fn sealed_refresh(family: &Family, presented: &Credential) -> Option<Credential> {
+    let mut credentials = earlier_answer(family, presented)?;
+    let refresh = credentials.nth(1)?;
+    let is_there = |successor: &IssuedCredential| successor.hash == refresh.digest();
+    family.successors.iter().any(is_there).then_some(refresh)
+}
+
+fn earlier_answer(
+    family: &Family,
+    presented: &Credential,
+) -> Option<impl Iterator<Item = Credential> + use<>> {
     let sealed = family.credential.sealed.as_deref()?;
-    let mut credentials = presented
-        .unseal_all(sealed, &[Prefix::Access, Prefix::Refresh])?
-        .into_iter();
+    let credentials = presented.unseal_all(sealed, &[Prefix::Access, Prefix::Refresh])?;
+    Some(credentials.into_iter())
+}
+
+fn repeat(family: &Family, presented: &Credential, now: Moment) -> Option<Granted> {
+    let mut credentials = earlier_answer(family, presented)?;
     let access = credentials.next()?;
     let record = family
         .successors

@@ -112,7 +112,11 @@ impl Server {
         }
         let family = family.ok_or_else(unknown)?;
         let minted = match request.grant.judge(&family, Moment::now()) {
-            Verdict::Issue { .. } => Some(self.mint(&family, &request.presented).await?),
+            Verdict::Issue { .. } => {
+                let refresh = family.connection.may_refresh;
+                Some(self.mint(&family, &request.presented, refresh).await?)
+            }
+            Verdict::Renew { .. } => Some(self.mint(&family, &request.presented, false).await?),
             Verdict::Repeat | Verdict::Refuse(_) | Verdict::Revoke(_) => None,
         };
         let mut transaction = self.store.begin().await?;
@@ -138,7 +142,7 @@ impl Server {
 
     /// Whether the client may ask at all. One with a document has no registration; its credentials know whose they
     /// are, the document is not needed again.
-    async fn know(&self, client_id: &str) -> Result<(), Refusal> {
+    pub(super) async fn know(&self, client_id: &str) -> Result<(), Refusal> {
         let known = self.documents.address(client_id).is_some()
             || self.store.client(client_id).await?.is_some();
         if known { Ok(()) } else { Err(unknown_client()) }
@@ -146,14 +150,17 @@ impl Server {
 
     /// New credentials whose slots the signer has added already. Who presents a credential for the first time has no use
     /// for the one before it: that one's slot goes in the same step.
-    async fn mint(&self, family: &Family, presented: &Credential) -> Result<Minted, Refusal> {
+    async fn mint(
+        &self,
+        family: &Family,
+        presented: &Credential,
+        with_refresh: bool,
+    ) -> Result<Minted, Refusal> {
         let connection = &family.connection;
         let access = Credential::mint(Prefix::Access);
         let seconds = self.limits.access_token_time.as_secs();
         let access_expires_at = issue::access_expiry(connection, seconds, Moment::now());
-        let refresh = connection
-            .may_refresh
-            .then(|| Credential::mint(Prefix::Refresh));
+        let refresh = with_refresh.then(|| Credential::mint(Prefix::Refresh));
         let slot = |credential: &Credential, until: Moment| v1::NewSlot {
             secret: credential.secret().to_wire(),
             expires_at_ns: until.nanos(),

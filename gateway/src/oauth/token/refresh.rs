@@ -4,7 +4,7 @@ use crate::{
     scope::Scopes,
     store::{
         Moment,
-        records::{CredentialKind, Family},
+        records::{CredentialKind, Family, IssuedCredential},
     },
 };
 
@@ -18,9 +18,9 @@ pub(crate) struct Refresh {
 }
 
 /// A refresh token works once and is replaced each time. Within the grace a spent one gives the same successors
-/// (a lost answer, or two processes of one client). Later it gives new ones as long as none of its successors was
-/// ever used: the answer never arrived. After that it was stolen, from this client or by it, and the connection
-/// is over.
+/// (a lost answer, or two processes of one client). Later it still gives the same refresh token as long as none of
+/// its successors was ever used: the answer never arrived. After that it was stolen, from this client or by it, and
+/// the connection is over.
 pub(crate) fn judge(family: &Family, refresh: &Refresh, now: Moment) -> Verdict {
     if family.credential.kind != CredentialKind::Refresh {
         return Verdict::Refuse(refused("This is not a refresh token."));
@@ -44,10 +44,31 @@ pub(crate) fn judge(family: &Family, refresh: &Refresh, now: Moment) -> Verdict 
     match (family.credential.spent_at, family.credential.succeeded_at) {
         (None, _) => Verdict::Issue { scopes },
         (Some(spent_at), _) if now.since(spent_at) <= GRACE_SECONDS => Verdict::Repeat,
-        (Some(_), None) => Verdict::Issue { scopes },
+        (Some(_), None) => unused(family, scopes, now),
         (Some(_), Some(_)) => Verdict::Revoke(refused(
             "The refresh token was used before; for safety the connection is revoked. Connect again.",
         )),
+    }
+}
+
+/// The answer never arrived, or whoever got it has not used it yet. Its refresh token is given again and never another
+/// one in its place: two who hold the spent token then share it, and the later of them to use it is noticed.
+fn unused(family: &Family, scopes: Scopes, now: Moment) -> Verdict {
+    let successor = |kind: CredentialKind| {
+        let of_kind = |it: &&IssuedCredential| it.kind == kind;
+        family.successors.iter().find(of_kind)
+    };
+    match (
+        successor(CredentialKind::Refresh),
+        successor(CredentialKind::Access),
+    ) {
+        (None, _) => Verdict::Issue { scopes },
+        (Some(_), Some(access))
+            if access.scopes == scopes && now.plus(GRACE_SECONDS) < access.expires_at =>
+        {
+            Verdict::Repeat
+        }
+        (Some(_), _) => Verdict::Renew { scopes },
     }
 }
 
@@ -137,6 +158,41 @@ mod tests {
             judge(&family, &refresh, moment(5_000)),
             Verdict::Issue { .. }
         ));
+    }
+
+    #[test]
+    fn the_same_refresh_token_is_given_until_it_is_used() {
+        let (mut spent, refresh) = refresh_family();
+        let scopes = spent.credential.scopes;
+        spent.credential.spent_at = Some(moment(10));
+        let successor = |kind, expires_at| IssuedCredential {
+            expires_at,
+            ..family(kind).credential
+        };
+        let end = spent.connection.expires_at;
+        spent.successors = vec![
+            successor(CredentialKind::Access, moment(3_610)),
+            successor(CredentialKind::Refresh, end),
+        ];
+        assert_eq!(judge(&spent, &refresh, moment(500)), Verdict::Repeat);
+        // Another access token beside it only where the one that was given is about to lapse or does not fit.
+        let renew = Verdict::Renew { scopes };
+        assert_eq!(judge(&spent, &refresh, moment(3_590)), renew);
+        let narrower = Refresh {
+            scopes: Some(Scopes::from_iter([Scope::Read])),
+            ..refresh.clone()
+        };
+        assert!(matches!(
+            judge(&spent, &narrower, moment(500)),
+            Verdict::Renew { .. }
+        ));
+        spent.successors.remove(0);
+        assert_eq!(judge(&spent, &refresh, moment(500)), renew);
+        spent.successors.clear();
+        assert_eq!(
+            judge(&spent, &refresh, moment(500)),
+            Verdict::Issue { scopes }
+        );
     }
 
     #[test]

@@ -177,6 +177,81 @@ fn a_repeat_gives_the_sealed_answer_and_gives_back_unneeded_slots() {
     assert_eq!(changes.len(), 1);
 }
 
+/// The family after its first exchange, and what was handed out.
+fn exchanged(presented: &Credential, mut family: Family) -> (Family, Granted) {
+    let scopes = family.credential.scopes;
+    let verdict = Verdict::Issue { scopes };
+    let (changes, granted) = carry_out(verdict, &family, presented, Some(minted()), moment(1));
+    for change in changes {
+        match change {
+            Change::Spend { sealed, .. } => family.credential.sealed = Some(sealed),
+            Change::AddCredential(credential) => family.successors.push(credential),
+            _ => {}
+        }
+    }
+    family.credential.spent_at = Some(moment(1));
+    (family, granted.ok().unwrap())
+}
+
+#[test]
+fn a_renewal_gives_the_same_refresh_token_with_another_access_token() {
+    let (presented, family) = presented();
+    let (family, first) = exchanged(&presented, family);
+    let scopes = Scopes::from_iter([Scope::Read]);
+    // Whether a refresh token was minted meanwhile or not: it is not handed out.
+    for (refresh, gone) in [
+        (None, vec!["access slot"]),
+        (minted().refresh, vec!["refresh slot", "access slot"]),
+    ] {
+        let minted = Minted {
+            refresh,
+            ..minted()
+        };
+        let access = minted.access.text().to_string();
+        let verdict = Verdict::Renew { scopes };
+        let (changes, granted) =
+            carry_out(verdict, &family, &presented, Some(minted), moment(5_000));
+        let granted = granted.ok().unwrap();
+        assert_eq!(*granted.access.text(), access);
+        assert_eq!(granted.scopes, scopes);
+        let (kept, again) = (first.refresh.as_ref().unwrap(), granted.refresh.unwrap());
+        assert_eq!(again.text(), kept.text());
+        assert!(changes.contains(&Change::Forget(first.access.digest())));
+        assert!(!changes.contains(&Change::Forget(kept.digest())));
+        assert_eq!(dropped(&changes), gone);
+        let added = changes.iter().filter_map(|change| match change {
+            Change::AddCredential(credential) => Some(&credential.kind),
+            _ => None,
+        });
+        assert_eq!(added.collect::<Vec<_>>(), [&CredentialKind::Access]);
+        // The answer may get lost once more.
+        let sealed = changes.iter().find_map(|change| match change {
+            Change::Spend { sealed, .. } => Some(sealed),
+            _ => None,
+        });
+        let both = [Prefix::Access, Prefix::Refresh];
+        let sealed = presented.unseal_all(sealed.unwrap(), &both).unwrap();
+        assert_eq!(*sealed[0].text(), access);
+        assert_eq!(sealed[1].text(), kept.text());
+    }
+}
+
+#[test]
+fn nothing_is_issued_without_the_refresh_token_that_belongs_to_it() {
+    let (presented, family) = presented();
+    let verdict = Verdict::Issue {
+        scopes: family.credential.scopes,
+    };
+    let lacking = Minted {
+        refresh: None,
+        ..minted()
+    };
+    let (changes, answer) = carry_out(verdict, &family, &presented, Some(lacking), moment(1));
+    assert_eq!(answer.err().unwrap().code, Code::TemporarilyUnavailable);
+    assert_eq!(dropped(&changes), ["access slot"]);
+    assert_eq!(changes.len(), 1);
+}
+
 #[test]
 fn successors_that_never_arrived_give_way() {
     let (presented, mut family) = presented();

@@ -121,6 +121,19 @@ impl Store {
         Ok(evicted)
     }
 
+    /// Whether somebody is signing in: a connection has begun and is neither complete nor forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn somebody_signs_in(&self, now: Nanos) -> Result<bool, StoreError> {
+        let pending =
+            sqlx::query("SELECT 1 FROM connections WHERE pending = 1 AND expires_at > ? LIMIT 1")
+                .bind(time(now))
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(pending.is_some())
+    }
+
     /// Finds a connection through one of its slots. `None` when there is no such connection or slot.
     ///
     /// # Errors

@@ -132,26 +132,29 @@ impl Store {
         Ok(true)
     }
 
-    /// Marks a grant as ended and destroys its session key.
+    /// Marks a live grant as ended and destroys its session key; gives the grant as it stands then. One that was replaced
+    /// meanwhile stays so: its user has yet to say which of its connections go on. `None` when nothing points to it any
+    /// more.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_grant(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn end_grant(&self, id: &str) -> Result<Option<GrantRecord>, StoreError> {
         let mut tx = self.write().await?;
         let row = sqlx::query("SELECT record FROM grants WHERE id = ?")
             .bind(id)
             .fetch_optional(&mut *tx)
             .await?;
-        if let Some(row) = row {
-            let mut grant: GrantRecord = self
-                .outer
-                .open(place(Tables::GRANTS, &[id]), row.try_get("record")?)?;
+        let Some(row) = row else { return Ok(None) };
+        let mut grant: GrantRecord = self
+            .outer
+            .open(place(Tables::GRANTS, &[id]), row.try_get("record")?)?;
+        if grant.state == GrantState::Live {
             grant.state = GrantState::Ended;
             self.update_grant(&mut tx, id, &grant).await?;
             delete_keys(&mut tx, id).await?;
+            tx.commit().await?;
         }
-        tx.commit().await?;
-        Ok(())
+        Ok(Some(grant))
     }
 
     async fn update_grant(

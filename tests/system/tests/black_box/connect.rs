@@ -186,7 +186,7 @@ async fn a_refused_consent_goes_back_to_the_client() {
     let client = client(&stack).await;
     let mut browser = Browser::new();
     let page = browser.get(&client.authorization().url).await;
-    let redirect = page.link("Deny");
+    let redirect = browser.choose(&page, "deny").await.link("Back to the app");
     let query: std::collections::BTreeMap<_, _> = redirect.query_pairs().into_owned().collect();
     assert_eq!(query["error"], "access_denied");
     assert_eq!(query["state"], "client state & more");

@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use icgate_system::{Browser, Client, Consent, Era, Instance, Stack, http_client};
+use icgate_system::{Browser, Client, Consent, Era, Instance, Stack, http_client, until};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
+use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 use url::Url;
 
 const HERE: &str = "203.0.113.9";
@@ -373,6 +374,19 @@ async fn sign_ins_of_a_flood_push_out_each_other() {
         let link = client.consent_page(&mut browser).await;
         first_of_flood.get_or_insert((browser, link));
     }
+    // The signer, which cannot tell one address from another, holds no more of them than the gateway.
+    let signer = stack.signer.state_dir().join("signer.db");
+    let options = SqliteConnectOptions::new().filename(signer).read_only(true);
+    let signer = SqlitePool::connect_with(options)
+        .await
+        .expect("the signer's database");
+    let bound = Duration::from_secs(30);
+    until("the signer to forget the others", bound, || async {
+        let pending = sqlx::query_scalar("SELECT count(*) FROM connections WHERE pending = 1");
+        let pending: i64 = pending.fetch_one(&signer).await.expect("a count");
+        (pending == 16).then_some(())
+    })
+    .await;
     let finish = async |mut browser: Browser, link: Url| {
         let consent = Consent::default();
         let callback = stack.devnet.consent("ii", link.as_str(), &consent).await;

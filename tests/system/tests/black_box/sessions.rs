@@ -132,3 +132,47 @@ async fn a_client_that_was_approved_goes_straight_to_internet_identity() {
         assert!(page.body.contains("Continue to Internet Identity"));
     }
 }
+
+/// Whether the browser is asked on the consent page, or goes straight on.
+async fn is_asked(client: &Client, browser: &mut Browser) -> bool {
+    let page = browser.get(&client.authorization().url).await;
+    page.status == StatusCode::OK
+}
+
+#[tokio::test]
+async fn an_approval_ends_with_what_was_approved() {
+    let stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let mut person = Person::new(&stack, Instance::Beta);
+    let consent = Consent::default();
+    let connect = async |browser: &mut Browser| {
+        let code = client.authorize(browser, &stack.devnet, &consent).await;
+        client.redeem(&code).await;
+    };
+    connect(&mut person.browser).await;
+    assert!(!is_asked(&client, &mut person.browser).await);
+    let page = person.connections().await;
+    person
+        .end(&connection_of(&page.body, "black-box test"))
+        .await;
+    assert!(is_asked(&client, &mut person.browser).await, "ended");
+
+    connect(&mut person.browser).await;
+    let page = person.connections().await;
+    person
+        .browser
+        .submit_with(&page, ("step", "sign_out"), &[])
+        .await;
+    assert!(is_asked(&client, &mut person.browser).await, "signed out");
+
+    let browser = &mut person.browser;
+    client.consent_page(browser).await;
+    assert!(!is_asked(&client, browser).await);
+    let mut url = client.authorization().url;
+    url.query_pairs_mut().append_pair("prompt", "consent");
+    let page = browser.get(&url).await;
+    let denied = browser.choose(&page, "deny").await;
+    let back = denied.link("Back to the app");
+    assert_eq!(client.returned(&back)["error"], "access_denied");
+    assert!(is_asked(&client, browser).await, "denied");
+}

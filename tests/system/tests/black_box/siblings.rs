@@ -1,7 +1,10 @@
 //! Several apps of one person: which of them go on after another sign-in, and what they may do then.
 
+use std::time::Duration;
+
 use icgate_system::{
-    Browser, Call, Client, Consent, Era, Instance, McpClient, Person, Stack, Tokens,
+    Browser, Call, Client, Consent, Era, Handshake, Instance, Interference, McpClient, Page,
+    Person, Stack, Tokens, until,
 };
 use reqwest::StatusCode;
 use serde_json::json;
@@ -21,7 +24,11 @@ struct Two {
 }
 
 async fn two() -> Two {
-    let stack = Stack::start().await;
+    two_by(Handshake::default()).await
+}
+
+async fn two_by(handshake: Handshake) -> Two {
+    let stack = Stack::start_by(handshake).await;
     let (first_client, first) = stack.sign_in(Instance::Beta, &Consent::default()).await;
     let second = Client::register(stack.auth_server(Instance::Beta)).await;
     let person = Person::new(&stack, Instance::Beta);
@@ -185,6 +192,66 @@ async fn until_the_person_answers_nothing_is_issued_and_nothing_is_over() {
     );
     two.second.redeem(code).await;
     first.principal(APP, None).await;
+}
+
+impl Two {
+    /// The first app's agent calls where no delegation is at hand, so that Internet Identity is asked.
+    async fn first_is_told_to_wait(&self) {
+        let app = self.stack.devnet.canister("app");
+        self.agent(&self.first)
+            .canister(Call::query(app, "whoami", "()").at("fresh.example"))
+            .await
+            .fails_with("CONNECTION_REPLACED");
+    }
+
+    /// The person ticks the first app, which works on.
+    async fn first_works_on(&self, browser: &mut Browser, redeemed: &Page) {
+        let question = self.second.question(browser, redeemed).await;
+        let question = question.expect("the first app");
+        let id = icgate_system::box_of(&question.body, APP_NAME);
+        browser.tick(&question, &[("go_on", &id)]).await;
+        self.agent(&self.first).principal(APP, None).await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_calls_before_the_sign_in_is_known_here_works_on() {
+    let two = two().await;
+    let devnet = &two.stack.devnet;
+    devnet
+        .interfere("ii", "mcp_register_v2", Interference::HoldAfter)
+        .await;
+    let mut browser = Browser::new();
+    let consent = Consent::default();
+    let signing_in = two.second.redeemed(&mut browser, devnet, &consent);
+    let meanwhile = async {
+        let bound = Duration::from_secs(30);
+        until("the registration to be held", bound, || async {
+            (devnet.held().await == 1).then_some(())
+        })
+        .await;
+        two.first_is_told_to_wait().await;
+        devnet.release().await;
+    };
+    let (page, ()) = tokio::join!(signing_in, meanwhile);
+    two.first_works_on(&mut browser, &page).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_calls_before_the_browser_is_back_works_on_by_key_request() {
+    let two = two_by(Handshake::KeyRequest).await;
+    let mut browser = Browser::new();
+    let link = two.second.consent_page(&mut browser).await;
+    // The person registers the key at Internet Identity, and the browser is not back yet.
+    let consent = Consent::default();
+    let callback = two
+        .stack
+        .devnet
+        .consent("ii", link.as_str(), &consent)
+        .await;
+    two.first_is_told_to_wait().await;
+    let page = two.second.callback(&mut browser, &callback).await;
+    two.first_works_on(&mut browser, &page).await;
 }
 
 #[tokio::test]

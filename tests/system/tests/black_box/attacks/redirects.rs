@@ -141,8 +141,9 @@ async fn mix_up_every_answer_names_the_issuer_it_is_of() {
             .expect("a redirect")
             .parse();
         // The browser that has agreed once is not asked again.
-        let asked = Browser::new().get(&client.authorization().url).await;
-        let denied = asked.link("Deny");
+        let mut other = Browser::new();
+        let asked = other.get(&client.authorization().url).await;
+        let denied = other.choose(&asked, "deny").await.link("Back to the app");
         let mistaken = with(&client.authorization().url, "response_type", "token");
         let mistaken = browser.get(&mistaken).await.redirect();
         for address in [with_code.expect("a URL"), denied, mistaken] {
