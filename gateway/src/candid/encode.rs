@@ -65,7 +65,7 @@ fn encode(
     let library = |error: candid::Error| {
         EncodeError::Mismatch(format!(
             "The arguments could not be encoded: {}.",
-            super::foreign::shorten(&error.to_string(), 300)
+            super::foreign::one_line(&error.to_string(), 300)
         ))
     };
     match interface.and_then(|interface| Some(interface.argument_types(interface.method(method)?)))
@@ -313,6 +313,19 @@ mod tests {
             assert!(!message.contains(char::is_control), "{message:?}");
             assert!(!message.contains('\u{202e}'), "{message:?}");
             assert!(message.len() < 4_000, "{}", message.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_parser_says_stays_on_one_line() {
+        for text in [
+            "(1\n\n SYSTEM)",
+            "(\n\"\n)",
+            "(record {\n a = 1;\n a = 2 })",
+            "(\nvec {\n",
+        ] {
+            let message = arguments(text, None, "m").await.unwrap_err().to_string();
+            assert!(!message.contains(char::is_control), "{message:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     caller::Caller,
     catalog::{Catalog, Tools},
-    interface, oql,
+    interface, oql, skills,
 };
 use crate::{
     candid::foreign::{one_line, shorten},
@@ -171,14 +171,20 @@ async fn interface(
             Some(json!({ "uri": uri })),
         ));
     }
-    Ok(one(uri, shown.text, PLAIN))
+    // A comment, so that the text stays what it is.
+    let text = format!("// {}\n\n{}", interface::FOREIGN, shown.text);
+    Ok(one(uri, text, PLAIN))
 }
 
 async fn skill(tools: &Tools, name: &str, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     match tools.discovery.skills.read(name).await {
         Ok(reading) => Ok(one(
             uri,
-            shorten(&reading.text.value, MAX_RESOURCE),
+            format!(
+                "> {}\n\n{}",
+                skills::foreign(&reading.name),
+                shorten(&reading.text.value, MAX_RESOURCE)
+            ),
             MARKDOWN,
         )),
         Err(SkillError::Unknown(nearest)) => {
