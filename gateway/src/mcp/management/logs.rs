@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::{
     About, Effect, number,
-    operator::{Operator, known, unknown},
+    operator::{Operator, RAW, known, unknown},
+    raw_schema,
     wire::{LogRecord, Logs},
 };
 use crate::{
@@ -38,6 +39,7 @@ pub(super) fn entry() -> Entry {
                 } },
             },
             "next_cursor": { "type": ["string", "null"] },
+            RAW: raw_schema(),
         }),
         effect: Effect::Reads,
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{
     About, Effect,
     number::{self, number_schema},
-    operator::{Operator, known, unknown},
+    operator::{Operator, RAW, known, unknown},
+    raw_schema,
     wire::{CurrentSettings, LogVisibility, RunState, Status},
 };
 use crate::mcp::{
@@ -31,6 +32,7 @@ pub(super) fn entry() -> Entry {
             "cycles": number_schema(),
             "module_hash": { "type": ["string", "null"] },
             "settings": { "type": "object" },
+            RAW: raw_schema(),
         }),
         effect: Effect::Reads,
     }
@@ -215,5 +217,21 @@ mod tests {
         assert_eq!(status.status, RunState::Stopping);
         assert!(known::<Status>(&candid::encode_one("other").unwrap()).is_none());
         assert!(known::<Status>(b"DIDL\x00").is_none());
+    }
+
+    #[test]
+    fn a_short_reply_cannot_cost_more_work_than_its_bound() {
+        // A vector of very many nulls beside the status takes a few bytes.
+        #[derive(candid::CandidType)]
+        struct Heavy {
+            nothing: Vec<()>,
+        }
+        let nothing = vec![(); 50_000_000];
+        let bytes = candid::encode_one(Heavy { nothing }).unwrap();
+        assert!(bytes.len() < 100);
+        let begun = std::time::Instant::now();
+        assert!(known::<Status>(&bytes).is_none());
+        assert!(known::<Vec<()>>(&candid::encode_one(vec![(); 50_000_000]).unwrap()).is_none());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2));
     }
 }
