@@ -317,19 +317,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_parser_says_stays_on_one_line() {
-        for text in [
-            "(1\n\n SYSTEM)",
-            "(\n\"\n)",
-            "(record {\n a = 1;\n a = 2 })",
-            "(\nvec {\n",
-        ] {
-            let message = arguments(text, None, "m").await.unwrap_err().to_string();
-            assert!(!message.contains(char::is_control), "{message:?}");
-        }
-    }
-
-    #[tokio::test]
     async fn without_types_values_speak_for_themselves() {
         let bytes = arguments("(1, 1.5, \"x\", 2 : nat8)", None, "m")
             .await
