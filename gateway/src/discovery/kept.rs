@@ -8,6 +8,9 @@ use std::{
 
 use tokio::sync::Mutex;
 
+#[cfg(test)]
+pub(crate) use self::tests::let_pass;
+
 /// How soon a source that failed is asked again.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -67,7 +70,7 @@ impl<T, E: Clone + Display> Kept<T, E> {
         &self,
         load: impl Future<Output = Result<T, E>>,
     ) -> Result<Served<T>, E> {
-        let came_at = Instant::now();
+        let came_at = now();
         let mut state = self.state.lock().await;
         let State { copy, failed } = &mut *state;
         if let Some((failed_at, error)) = failed
@@ -76,10 +79,10 @@ impl<T, E: Clone + Display> Kept<T, E> {
             return Err(error.clone());
         }
         if let Some(copy) = copy.as_ref() {
-            let fresh = copy.read_at.elapsed() < self.fresh_for;
+            let fresh = since(copy.read_at) < self.fresh_for;
             let failing = copy
                 .failed_at
-                .is_some_and(|failed| failed.elapsed() < self.retry_after);
+                .is_some_and(|failed| since(failed) < self.retry_after);
             if fresh || failing {
                 return Ok(copy.served(fresh));
             }
@@ -88,17 +91,17 @@ impl<T, E: Clone + Display> Kept<T, E> {
             Ok(value) => Ok(copy
                 .insert(Copy {
                     value: Arc::new(value),
-                    read_at: Instant::now(),
+                    read_at: now(),
                     failed_at: None,
                 })
                 .served(true)),
             Err(error) => {
                 let Some(copy) = copy.as_mut() else {
-                    *failed = Some((Instant::now(), error.clone()));
+                    *failed = Some((now(), error.clone()));
                     return Err(error);
                 };
                 tracing::warn!(%error, "a service is down; its last good copy is used");
-                copy.failed_at = Some(Instant::now());
+                copy.failed_at = Some(now());
                 Ok(copy.served(false))
             }
         }
@@ -109,16 +112,44 @@ impl<T> Copy<T> {
     fn served(&self, fresh: bool) -> Served<T> {
         Served {
             value: Arc::clone(&self.value),
-            outdated: (!fresh).then(|| self.read_at.elapsed()),
+            outdated: (!fresh).then(|| since(self.read_at)),
         }
     }
 }
 
+fn now() -> Instant {
+    #[cfg(test)]
+    return tests::now();
+    #[cfg(not(test))]
+    Instant::now()
+}
+
+fn since(time: Instant) -> Duration {
+    now().saturating_duration_since(time)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        cell::Cell,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use super::*;
+
+    thread_local! {
+        /// How far ahead of the clock a test is.
+        static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    pub(super) fn now() -> Instant {
+        Instant::now() + AHEAD.get()
+    }
+
+    /// Lets time go by for everything that is kept, in the thread of this test.
+    pub(crate) fn let_pass(time: Duration) {
+        AHEAD.set(AHEAD.get() + time);
+    }
 
     fn kept(fresh_for: Duration, retry_after: Duration) -> Kept<u32, &'static str> {
         Kept {

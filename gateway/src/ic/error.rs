@@ -1,5 +1,6 @@
 use ic_agent::AgentError;
 use ic_transport_types::RejectResponse;
+use icgate_certificate::CertificateError;
 
 /// Why a call has no reply.
 #[non_exhaustive]
@@ -60,6 +61,16 @@ impl IcError {
 impl From<RejectResponse> for IcError {
     fn from(reject: RejectResponse) -> Self {
         IcError::Rejected(reject)
+    }
+}
+
+impl From<CertificateError> for IcError {
+    fn from(error: CertificateError) -> Self {
+        if error.is_of_content() {
+            IcError::Unexpected(error.to_string())
+        } else {
+            IcError::Unverified(error.to_string())
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    About, Effect, number,
-    operator::{Operator, RAW, known, unknown},
+    About, Effect, RAW, number,
+    operator::{Operator, known, unknown},
     raw_schema,
     wire::{LogRecord, Logs},
 };

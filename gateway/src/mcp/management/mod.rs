@@ -14,7 +14,7 @@ mod upload;
 mod wire;
 
 use rmcp::model::{Tool, ToolAnnotations};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::catalog::{Entry, Group, Run, schema};
 use crate::scope::Scope;
@@ -28,6 +28,14 @@ pub(super) fn entries() -> Vec<Entry> {
     entries.extend(snapshots::entries());
     entries.extend([logs::entry(), history::entry()]);
     entries
+}
+
+/// The one property of a result whose shape is not known here.
+const RAW: &str = "raw";
+
+/// Schema of [`RAW`].
+fn raw_schema() -> Value {
+    json!({ "type": "string", "description": "In place of the rest, when its shape is not known here" })
 }
 
 /// What a tool of this family is, apart from what runs it.
@@ -69,12 +77,19 @@ impl About {
             properties["canister_id"] = json!({ "type": "string" });
             required.insert(0, "canister_id");
         }
-        let output = output(self.result);
+        // What may come as it is in place of the rest leaves nothing that must be there.
+        let result: Vec<&String> = self
+            .result
+            .as_object()
+            .filter(|result| !result.contains_key(RAW))
+            .map(|result| result.keys().collect())
+            .unwrap_or_default();
         let annotations = ToolAnnotations::with_title(self.title)
             .read_only(self.effect == Effect::Reads)
             .destructive(self.effect == Effect::Destroys)
             .idempotent(matches!(self.effect, Effect::Reads | Effect::Sets))
             .open_world(true);
+        let output = json!({ "type": "object", "required": result, "properties": self.result });
         let tool = Tool::new(
             self.name,
             self.description,
@@ -97,52 +112,9 @@ impl About {
     }
 }
 
-/// A result has all of these properties; or, where [`operator::RAW`] is among them, that one alone.
-fn output(properties: Value) -> Value {
-    let names = properties.as_object().into_iter().flat_map(Map::keys);
-    let (raw, required): (Vec<_>, Vec<_>) = names.cloned().partition(|name| name == operator::RAW);
-    let mut schema = json!({ "type": "object", "properties": properties });
-    if raw.is_empty() {
-        schema["required"] = json!(required);
-    } else {
-        schema["anyOf"] = json!([{ "required": required }, { "required": raw }]);
-    }
-    schema
-}
-
-/// The property of a result that is given when the network's reply has a shape that is not known here.
-fn raw_schema() -> Value {
-    json!({ "type": "string", "description": "The reply as it came, instead of all else" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_as_it_came_is_in_the_schema() {
-        let schema = |name: &str| {
-            let mut entries = entries().into_iter();
-            let entry = entries.find(|entry| entry.tool.name == name).unwrap();
-            Value::Object(entry.tool.output_schema.unwrap().as_ref().clone())
-        };
-        for (name, usual) in [
-            ("canister_status", "status"),
-            ("canister_logs", "records"),
-            ("take_snapshot", "id"),
-            ("list_snapshots", "snapshots"),
-        ] {
-            let schema = schema(name);
-            assert_eq!(schema.get("required"), None, "{name}");
-            assert_eq!(schema["properties"]["raw"]["type"], "string");
-            let cases = schema["anyOf"].as_array().unwrap();
-            assert!(cases.contains(&json!({ "required": ["raw"] })), "{name}");
-            let usual = json!(usual);
-            let has = |case: &Value| case["required"].as_array().unwrap().contains(&usual);
-            assert!(cases.iter().any(has), "{name}");
-        }
-        assert!(schema("start_canister")["required"].is_array());
-    }
 
     #[test]
     fn every_tool_is_short_and_says_what_it_does() {
@@ -161,6 +133,26 @@ mod tests {
                 changes || annotations.destructive_hint == Some(false),
                 "{name}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_of_an_unknown_shape_is_what_its_tool_declares() {
+        let reply = candid::encode_one("something new").unwrap();
+        let output = operator::unknown(reply, "it").await;
+        let raw = output.structured().as_object().unwrap();
+        for name in [
+            "canister_status",
+            "take_snapshot",
+            "list_snapshots",
+            "canister_logs",
+        ] {
+            let entry = entries().into_iter().find(|entry| entry.tool.name == name);
+            let schema = entry.unwrap().tool.output_schema.unwrap();
+            assert_eq!(schema["required"], json!([]), "{name}");
+            for key in raw.keys() {
+                assert_eq!(schema["properties"][key]["type"], "string", "{name}");
+            }
         }
     }
 }

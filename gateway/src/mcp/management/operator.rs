@@ -3,7 +3,7 @@
 use candid::{CandidType, Principal};
 use serde::de::DeserializeOwned;
 
-use super::{refused::refused, wire::OfCanister};
+use super::{RAW, refused::refused, wire::OfCanister};
 use crate::{
     candid::decode,
     connection::AccessLevel,
@@ -64,6 +64,7 @@ impl<'a> Operator<'a> {
         method: &str,
         argument: impl CandidType,
     ) -> Result<Answered, Failure> {
+        self.caller.doing("waiting for the management canister");
         match self
             .identity
             .manage(self.canister, method, (argument,))
@@ -104,13 +105,10 @@ pub(super) fn known<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Option<T>
         .ok()
 }
 
-/// Where a structured result has a reply in a shape that is not known here.
-pub(super) const RAW: &str = "raw";
-
 /// A reply in a shape that is not known here, as it is. For tools that say so in their schema: [`RAW`].
 pub(super) async fn unknown(reply: Vec<u8>, what: &str) -> Output {
     let text = decode::reply(reply, None, "").await.text;
-    let structured = serde_json::json!({ RAW: text });
+    let structured = serde_json::json!({ (RAW): text });
     Output::new(
         format!(
             "The reply has a shape this server does not know, so here is {what} as it came:\n{text}"

@@ -4,8 +4,8 @@ use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 
 use super::{
-    About, Effect, number,
-    operator::{Operator, RAW, known, may_update, unknown},
+    About, Effect, RAW, number,
+    operator::{Operator, known, may_update, unknown},
     raw_schema,
     wire::{OfSnapshot, Snapshot, TakeSnapshot},
 };

@@ -4,9 +4,9 @@ use candid::Nat;
 use serde_json::{Value, json};
 
 use super::{
-    About, Effect,
+    About, Effect, RAW,
     number::{self, number_schema},
-    operator::{Operator, RAW, known, unknown},
+    operator::{Operator, known, unknown},
     raw_schema,
     wire::{CurrentSettings, LogVisibility, RunState, Status},
 };
