@@ -114,6 +114,17 @@ pub(crate) fn account_ambiguous(origin: &TargetOrigin, name: &str) -> SignerErro
     )
 }
 
+pub(crate) fn account_name_is_number(origin: &TargetOrigin, name: &str) -> SignerError {
+    let name = printable(name);
+    SignerError::new(
+        Reason::AccountUnknown,
+        format!(
+            "At {origin} \"{name}\" is the name of one of the user's accounts and the number of another; give the \
+             number of the one that is meant, as a number and not as text."
+        ),
+    )
+}
+
 pub(crate) fn chain(error: ChainError) -> SignerError {
     let reason = match error {
         ChainError::ForeignKey => Reason::ChainForeignKey,

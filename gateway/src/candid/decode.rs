@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use candid::{
-    DecoderConfig,
+    CandidType, DecoderConfig,
     types::value::{IDLArgs, IDLValue},
+    utils::decode_one_with_config,
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     interface::{Interface, Types},
@@ -91,6 +93,20 @@ pub async fn read<T: Send + 'static>(
         Some(take(&values.args))
     };
     stack::large(work).await.ok().flatten()
+}
+
+/// A reply with one value of a type of ours, which is not recursive, within the limits.
+///
+/// # Errors
+/// When it is of another type, or costs more than a reply may.
+pub fn one<T: CandidType + DeserializeOwned>(bytes: &[u8]) -> Result<T, candid::Error> {
+    let mut config = DecoderConfig::new();
+    config
+        .set_decoding_quota(QUOTA)
+        .set_skipping_quota(QUOTA)
+        .set_max_type_len(MAX_TYPES)
+        .set_full_error_message(false);
+    decode_one_with_config(bytes, &config)
 }
 
 async fn shown(

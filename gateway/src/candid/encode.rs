@@ -65,7 +65,7 @@ fn encode(
     let library = |error: candid::Error| {
         EncodeError::Mismatch(format!(
             "The arguments could not be encoded: {}.",
-            super::foreign::shorten(&error.to_string(), 300)
+            super::foreign::one_line(&error.to_string(), 300)
         ))
     };
     match interface.and_then(|interface| Some(interface.argument_types(interface.method(method)?)))

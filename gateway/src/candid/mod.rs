@@ -27,7 +27,7 @@ fn describe(error: &candid_parser::Error) -> String {
     };
     for note in report.notes {
         text.push_str(". ");
-        text.push_str(&note.replace('\n', " "));
+        text.push_str(&note);
     }
-    foreign::shorten(&text, 300)
+    foreign::one_line(&text, 300)
 }

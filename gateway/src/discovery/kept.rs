@@ -1,6 +1,7 @@
 //! Something fetched that is used for a while, and longer when its source is down.
 
 use std::{
+    fmt::Display,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,11 +14,17 @@ pub(crate) use self::tests::let_pass;
 /// How soon a source that failed is asked again.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// The last good copy of something.
-pub(super) struct Kept<T> {
+/// The last good copy of something, and why there is none.
+pub(super) struct Kept<T, E> {
     fresh_for: Duration,
     retry_after: Duration,
-    copy: Mutex<Option<Copy<T>>>,
+    state: Mutex<State<T, E>>,
+}
+
+struct State<T, E> {
+    copy: Option<Copy<T>>,
+    /// The last failure while there was no copy, and when.
+    failed: Option<(Instant, E)>,
 }
 
 struct Copy<T> {
@@ -42,12 +49,15 @@ impl<T> Clone for Served<T> {
     }
 }
 
-impl<T> Kept<T> {
+impl<T, E: Clone + Display> Kept<T, E> {
     pub(super) fn new(fresh_for: Duration) -> Self {
         Self {
             fresh_for,
             retry_after: RETRY,
-            copy: Mutex::default(),
+            state: Mutex::new(State {
+                copy: None,
+                failed: None,
+            }),
         }
     }
 
@@ -55,12 +65,19 @@ impl<T> Kept<T> {
     /// come at once share one load.
     ///
     /// # Errors
-    /// That of `load`, when there is no copy at all. It is not remembered.
-    pub(super) async fn get<E: std::fmt::Display>(
+    /// That of `load`, when there is no copy at all: for all who waited for it, and for nobody who comes later.
+    pub(super) async fn get(
         &self,
         load: impl Future<Output = Result<T, E>>,
     ) -> Result<Served<T>, E> {
-        let mut copy = self.copy.lock().await;
+        let came_at = now();
+        let mut state = self.state.lock().await;
+        let State { copy, failed } = &mut *state;
+        if let Some((failed_at, error)) = failed
+            && came_at <= *failed_at
+        {
+            return Err(error.clone());
+        }
         if let Some(copy) = copy.as_ref() {
             let fresh = since(copy.read_at) < self.fresh_for;
             let failing = copy
@@ -80,6 +97,7 @@ impl<T> Kept<T> {
                 .served(true)),
             Err(error) => {
                 let Some(copy) = copy.as_mut() else {
+                    *failed = Some((now(), error.clone()));
                     return Err(error);
                 };
                 tracing::warn!(%error, "a service is down; its last good copy is used");
@@ -133,7 +151,7 @@ mod tests {
         AHEAD.set(AHEAD.get() + time);
     }
 
-    fn kept(fresh_for: Duration, retry_after: Duration) -> Kept<u32> {
+    fn kept(fresh_for: Duration, retry_after: Duration) -> Kept<u32, &'static str> {
         Kept {
             retry_after,
             ..Kept::new(fresh_for)
@@ -143,34 +161,51 @@ mod tests {
     #[tokio::test]
     async fn a_fresh_copy_is_used_without_asking() {
         let kept = kept(Duration::from_secs(60), Duration::ZERO);
-        assert_eq!(
-            *kept.get(async { Ok::<_, &str>(1) }).await.unwrap().value,
-            1
-        );
-        let second = kept.get(async { Ok::<_, &str>(2) }).await.unwrap();
+        assert_eq!(*kept.get(async { Ok(1) }).await.unwrap().value, 1);
+        let second = kept.get(async { Ok(2) }).await.unwrap();
         assert_eq!((*second.value, second.outdated), (1, None));
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_failed_load_does_not_load_again() {
+        let kept = kept(Duration::from_secs(60), Duration::ZERO);
+        let loads = AtomicUsize::new(0);
+        let get = || {
+            kept.get(async {
+                loads.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                Err("down")
+            })
+        };
+        for outcome in futures_util::future::join_all((0..20).map(|_| get())).await {
+            assert_eq!(outcome.unwrap_err(), "down");
+        }
+        assert_eq!(loads.load(Ordering::Relaxed), 1);
+        // Who comes later asks anew, and has it.
+        let later = kept.get(async { Ok(1) }).await.unwrap();
+        assert_eq!(*later.value, 1);
     }
 
     #[tokio::test]
     async fn the_last_good_copy_is_used_while_its_source_is_down_and_that_is_said() {
         let kept = kept(Duration::ZERO, Duration::ZERO);
         assert_eq!(kept.get(async { Err("down") }).await.unwrap_err(), "down");
-        kept.get(async { Ok::<_, &str>(1) }).await.unwrap();
+        kept.get(async { Ok(1) }).await.unwrap();
         let old = kept.get(async { Err("down") }).await.unwrap();
         assert!(*old.value == 1 && old.outdated.is_some());
-        let new = kept.get(async { Ok::<_, &str>(2) }).await.unwrap();
+        let new = kept.get(async { Ok(2) }).await.unwrap();
         assert!(*new.value == 2 && new.outdated.is_none());
     }
 
     #[tokio::test]
     async fn a_source_that_failed_is_left_alone_for_a_while() {
         let kept = kept(Duration::ZERO, Duration::from_secs(60));
-        kept.get(async { Ok::<_, &str>(1) }).await.unwrap();
+        kept.get(async { Ok(1) }).await.unwrap();
         kept.get(async { Err("down") }).await.unwrap();
         let asked = AtomicUsize::new(0);
         let load = async {
             asked.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, &str>(2)
+            Ok(2)
         };
         assert_eq!(*kept.get(load).await.unwrap().value, 1);
         assert_eq!(asked.load(Ordering::Relaxed), 0);

@@ -32,21 +32,22 @@ use crate::{
     fetch::{Allowance, Bounds, Fetcher, Reach},
 };
 
-/// One look at a website, dashboards included.
+/// One look at a website. Somebody waits for it, and clients give up after a minute or less: what did not come by then
+/// is told as missing.
 const VISIT: Allowance = Allowance {
     bytes: 8 << 20,
-    time: Duration::from_secs(30),
+    time: Duration::from_secs(20),
     at_once: 4,
 };
 /// A page or script.
 const PAGE: Bounds = Bounds {
     bytes: 4 << 20,
-    time: Duration::from_secs(15),
+    time: Duration::from_secs(8),
 };
 /// A document with facts about an app.
 const DOCUMENT: Bounds = Bounds {
     bytes: 256 << 10,
-    time: Duration::from_secs(15),
+    time: Duration::from_secs(8),
 };
 
 /// Everything tools ask the outside world with. One for the whole process.

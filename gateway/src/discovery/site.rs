@@ -42,7 +42,7 @@ pub(super) async fn explore(
     let document =
         async |path: &str| found(visit.get(&home.join(path).ok()?, DOCUMENT).await, home);
     let (page, architecture, app, connect, env) = tokio::join!(
-        visit.get(home, PAGE),
+        visit.get_what_comes(home, PAGE),
         document("/.well-known/ic-architecture"),
         document("/.well-known/ic-app.json"),
         document("/ai-connect.html"),
@@ -105,7 +105,7 @@ pub(super) async fn explore(
         ));
     }
     if !page.whole {
-        notes.push("The site's page is too long and was read in part.".to_owned());
+        notes.push("The site's page is too long or too slow and was read in part.".to_owned());
     }
     let mined = mine(&page.text());
     for id in mined.declared {
@@ -178,7 +178,8 @@ impl Scripts {
                 break;
             }
             self.read += taken.len();
-            let answers = join_all(taken.iter().map(|url| visit.get(url, PAGE))).await;
+            let answers = taken.iter().map(|url| visit.get_what_comes(url, PAGE));
+            let answers = join_all(answers).await;
             for answer in answers {
                 match found(answer, home) {
                     // Sites answer addresses that are none with their page.

@@ -75,8 +75,8 @@ pub(crate) enum SkillError {
 /// The registry.
 pub(crate) struct Skills {
     service: Service,
-    index: Kept<Vec<Skill>>,
-    texts: Cache<String, Arc<Kept<String>>>,
+    index: Kept<Vec<Skill>, ServiceError>,
+    texts: Cache<String, Arc<Kept<String, ServiceError>>>,
 }
 
 impl Skills {

@@ -32,7 +32,7 @@ impl Fetcher {
     /// # Errors
     /// See [`FetchError`].
     pub async fn document(&self, url: &Url, bounds: Bounds) -> Result<Document, FetchError> {
-        let _place = self.places.take(url.host_str().unwrap_or_default())?;
+        let _place = self.places.take(url.host_str().unwrap_or_default(), None)?;
         timeout(bounds.time, self.strictly(url, bounds.bytes))
             .await
             .unwrap_or(Err(FetchError::Timeout))

@@ -11,7 +11,7 @@ impl Fetcher {
     /// # Errors
     /// See [`FetchError`].
     pub async fn file(&self, url: &Url, bounds: Bounds) -> Result<Vec<u8>, FetchError> {
-        let _place = self.places.take(url.host_str().unwrap_or_default())?;
+        let _place = self.places.take(url.host_str().unwrap_or_default(), None)?;
         let fetching = async {
             let target = Target::find(url, self.reach, &*self.resolver).await?;
             let response = Self::client(&target, 0)?

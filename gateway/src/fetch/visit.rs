@@ -16,7 +16,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Bounds, FetchError, Fetcher, Target, next_hop};
+use super::{Bounds, FetchError, Fetcher, Target, next_hop, places::Place};
 
 /// Redirects that are followed for one fetch.
 const MAX_REDIRECTS: usize = 10;
@@ -37,6 +37,7 @@ pub struct Allowance {
 /// visit; all its connections go where that said.
 pub struct Visit {
     fetcher: Fetcher,
+    asker: Option<Arc<str>>,
     ends_at: Instant,
     bytes_left: AtomicUsize,
     at_once: Semaphore,
@@ -64,6 +65,7 @@ impl Fetcher {
     pub fn visit(&self, allowance: Allowance) -> Visit {
         Visit {
             fetcher: self.clone(),
+            asker: None,
             ends_at: Instant::now() + allowance.time,
             bytes_left: AtomicUsize::new(allowance.bytes),
             at_once: Semaphore::new(allowance.at_once),
@@ -74,31 +76,52 @@ impl Fetcher {
 }
 
 impl Visit {
-    /// Fetches one URL. A body beyond the bounds is cut, not an error.
+    /// The visit of somebody who has a share of all fetches at once.
+    pub fn asked_by(mut self, asker: impl Into<Arc<str>>) -> Self {
+        self.asker = Some(asker.into());
+        self
+    }
+
+    /// Fetches one URL. A body beyond the bound in bytes is cut, not an error.
     ///
     /// # Errors
     /// See [`FetchError`]; never for a status or a content type.
     pub async fn get(&self, url: &Url, bounds: Bounds) -> Result<Answer, FetchError> {
+        let (answer, late) = self.fetch(url, bounds).await?;
+        if late {
+            return Err(FetchError::Timeout);
+        }
+        Ok(answer)
+    }
+
+    /// The same for what is of use in part: a body that takes too long is cut too.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; never for a status or a content type.
+    pub async fn get_what_comes(&self, url: &Url, bounds: Bounds) -> Result<Answer, FetchError> {
+        Ok(self.fetch(url, bounds).await?.0)
+    }
+
+    /// An answer, and whether its body was cut because it took too long.
+    async fn fetch(&self, url: &Url, bounds: Bounds) -> Result<(Answer, bool), FetchError> {
         let late = |_| FetchError::Timeout;
         let permit = timeout_at(self.ends_at, self.at_once.acquire());
         let _permit = permit.await.map_err(late)?;
         let ends_at = self.ends_at.min(Instant::now() + bounds.time);
-        timeout_at(ends_at, self.follow(url.clone(), bounds.bytes))
+        let (url, response, _place) = timeout_at(ends_at, self.follow(url.clone()))
             .await
-            .unwrap_or(Err(FetchError::Timeout))
+            .map_err(late)??;
+        self.read(url, response, bounds.bytes, ends_at).await
     }
 
-    async fn follow(&self, mut url: Url, most: usize) -> Result<Answer, FetchError> {
+    async fn follow(&self, mut url: Url) -> Result<(Url, Response, Place), FetchError> {
         let mut hops = 0;
         loop {
             if self.bytes_left.load(Ordering::Relaxed) == 0 {
                 return Err(FetchError::Spent);
             }
-            let _place = self
-                .fetcher
-                .places
-                .wait(url.host_str().unwrap_or_default())
-                .await;
+            let host = url.host_str().unwrap_or_default();
+            let place = self.fetcher.places.wait(host, self.asker.as_ref()).await;
             let response = self
                 .client(&url)
                 .await?
@@ -109,7 +132,7 @@ impl Visit {
                 .map_err(FetchError::unreachable)?;
             match self.redirect(&url, &response) {
                 Some(next) if hops < MAX_REDIRECTS => url = next,
-                _ => return self.read(url, response, most).await,
+                _ => return Ok((url, response, place)),
             }
             hops += 1;
         }
@@ -146,14 +169,22 @@ impl Visit {
         url: Url,
         mut response: Response,
         most: usize,
-    ) -> Result<Answer, FetchError> {
+        ends_at: Instant,
+    ) -> Result<(Answer, bool), FetchError> {
         if response.headers().contains_key(header::CONTENT_ENCODING) {
             return Err(FetchError::Coding);
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
-        let mut whole = true;
-        while let Some(chunk) = response.chunk().await.map_err(FetchError::unreachable)? {
+        let (mut whole, mut late) = (true, false);
+        loop {
+            let Ok(chunk) = timeout_at(ends_at, response.chunk()).await else {
+                (whole, late) = (false, true);
+                break;
+            };
+            let Some(chunk) = chunk.map_err(FetchError::unreachable)? else {
+                break;
+            };
             let granted = self.spend(chunk.len().min(most - body.len()));
             body.extend_from_slice(&chunk[..granted]);
             if granted < chunk.len() {
@@ -161,13 +192,14 @@ impl Visit {
                 break;
             }
         }
-        Ok(Answer {
+        let answer = Answer {
             url,
             status,
             headers,
             body,
             whole,
-        })
+        };
+        Ok((answer, late))
     }
 
     /// Takes so many bytes from the allowance, or what is left of it.

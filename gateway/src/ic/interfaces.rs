@@ -30,6 +30,9 @@ const CAPACITY: u64 = 64 << 20;
 /// interface of 100 kB with named fields weighs about 2 MB.
 const LARGEST: usize = 8 << 20;
 
+/// HTTP status of a replica that keeps a private section of a canister to itself.
+const PRIVATE: u16 = 403;
+
 /// Bound of an [`InterfaceError`]'s sentence, in bytes.
 const ERROR: usize = 4 << 10;
 
@@ -53,7 +56,8 @@ pub enum Published {
     Unusable(Arc<str>, InterfaceError),
     /// Nothing, and the certificate proves it.
     Nothing,
-    /// Nothing that may be read: the boundary node refused with this text.
+    /// Nothing that may be read: the boundary node refused with this text. That is its word alone, so it is never
+    /// kept.
     Withheld(String),
 }
 
@@ -136,7 +140,8 @@ impl Interfaces {
     /// no longer fresh. Callers that wait for the same canister share one read.
     ///
     /// # Errors
-    /// When it could not be read. That is not remembered.
+    /// When it could not be read. That is not remembered, and no refusal is: nothing proves it, and a canister that
+    /// was just made is not known everywhere yet.
     pub async fn get(&self, canister: CanisterId) -> Result<Arc<Known>, IcError> {
         if let Some(known) = self.cache.get(&canister).await {
             if known.wants_refresh() {
@@ -151,7 +156,12 @@ impl Interfaces {
             .map_err(|error| IcError::clone(&error));
         // The cache holds its bound only when it does its chores, which it would put off.
         self.cache.run_pending_tasks().await;
-        known
+        match known {
+            Err(IcError::Refused(PRIVATE, text)) => {
+                Ok(Arc::new(Known::new(Published::Withheld(text), None)))
+            }
+            known => known,
+        }
     }
 
     async fn refresh(self, canister: CanisterId, stale: Arc<Known>) {
@@ -168,20 +178,8 @@ impl Interfaces {
     }
 
     async fn read(&self, canister: CanisterId) -> Result<Arc<Known>, IcError> {
-        let (published, certified_at) = match self.source.read(canister).await {
-            Ok(Metadata { text, certified_at }) => (parse(text).await, Some(certified_at)),
-            Err(IcError::Refused(status, text)) => {
-                tracing::debug!(%canister, status, "an interface may not be read");
-                (Published::Withheld(text), None)
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Arc::new(Known {
-            published,
-            certified_at,
-            read_at: Instant::now(),
-            refreshing: AtomicBool::new(false),
-        }))
+        let Metadata { text, certified_at } = self.source.read(canister).await?;
+        Ok(Arc::new(Known::new(parse(text).await, Some(certified_at))))
     }
 }
 
@@ -196,6 +194,15 @@ async fn parse(text: Option<String>) -> Published {
 }
 
 impl Known {
+    fn new(published: Published, certified_at: Option<SystemTime>) -> Self {
+        Self {
+            published,
+            certified_at,
+            read_at: Instant::now(),
+            refreshing: AtomicBool::new(false),
+        }
+    }
+
     /// The interface, when there is one that types can be taken from.
     pub fn interface(&self) -> Option<&Arc<Interface>> {
         match &self.published {
@@ -304,6 +311,39 @@ mod tests {
         assert!(
             matches!(&known.published, Published::Unusable(text, _) if &**text == "not candid")
         );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_not_remembered() {
+        let greet = "service : { greet : () -> () query }";
+        for (status, text) in [
+            (400, "error: canister_not_found"),
+            (403, "private"),
+            (408, "slow"),
+        ] {
+            let refused = Err(IcError::Refused(status, text.to_owned()));
+            let (_, interfaces) = script(vec![refused, Ok(Some(greet))]);
+            let first = interfaces.get(ledger()).await;
+            assert_eq!(first.is_ok(), status == PRIVATE, "{status}");
+            let known = interfaces.get(ledger()).await.unwrap();
+            assert!(known.interface().is_some(), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_passing_refusal_does_not_replace_what_was_proven() {
+        let greet = "service : { greet : () -> () query }";
+        let refused = Err(IcError::Refused(403, "private".to_owned()));
+        let (script, interfaces) = script(vec![Ok(Some(greet)), refused]);
+        let known = interfaces.get(ledger()).await.unwrap();
+        let looked_again = tokio::spawn(interfaces.clone().refresh(ledger(), known));
+        while *script.reads.lock().unwrap() < 2 {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        let known = interfaces.get(ledger()).await.unwrap();
+        assert!(known.interface().is_some());
+        looked_again.abort();
     }
 
     /// Publishes an interface of its own for every canister, of the shape that costs most memory for its text.

@@ -49,7 +49,8 @@ pub(super) fn selector(
     })
 }
 
-/// A name, `#` and a number, or a number; none for the default account.
+/// A name, `#` and a number, or a number; none for the default account. What begins with `#` goes to the signer as it
+/// is: somebody may have named an account so, and only the signer knows the accounts.
 fn named(arguments: &mut Arguments) -> Result<Option<account_selector::Account>, Failure> {
     let wrong = || {
         Failure::argument(
@@ -66,10 +67,7 @@ fn named(arguments: &mut Arguments) -> Result<Option<account_selector::Account>,
         Some(Value::String(text)) => match text.trim() {
             "" => Ok(None),
             text if text.len() > MAX_NAME => Err(wrong()),
-            text => match text.strip_prefix('#').map(str::parse) {
-                Some(Ok(number)) => Ok(Some(account_selector::Account::Number(number))),
-                _ => Ok(Some(account_selector::Account::Name(text.to_owned()))),
-            },
+            text => Ok(Some(account_selector::Account::Name(text.to_owned()))),
         },
         Some(_) => Err(wrong()),
     }
@@ -89,8 +87,27 @@ pub(super) fn domain_schema(absent: &str) -> Value {
 /// Schema of `account`.
 pub(super) fn account_schema() -> Value {
     json!({
-        "type": "string",
-        "description": "Name of one of the user's accounts at that domain, or # and its number. \
+        "type": ["string", "integer"],
+        "description": "Name of one of the user's accounts at that domain, or its number, also as #1. \
                         Left out: the user's default account there.",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(account: Value) -> Option<account_selector::Account> {
+        let arguments = json!({ "account": account });
+        named(&mut Arguments::new(arguments.as_object().cloned())).unwrap()
+    }
+
+    #[test]
+    fn a_text_is_left_to_the_signer_and_a_number_is_one() {
+        use account_selector::Account::{Name, Number};
+        assert_eq!(read(json!("#2")), Some(Name("#2".to_owned())));
+        assert_eq!(read(json!(" savings ")), Some(Name("savings".to_owned())));
+        assert_eq!(read(json!(2)), Some(Number(2)));
+        assert_eq!(read(json!("")), None);
+    }
 }

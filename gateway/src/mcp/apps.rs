@@ -100,7 +100,7 @@ fn open_app<'a>(
         caller.progress("asking the app's site").await;
         let apps = &tools.discovery.apps;
         let Opened { app, report } = apps
-            .open(&apps.visit(), &name)
+            .open(&apps.visit(&caller.authorized.connection), &name)
             .await
             .map_err(resolve_failure)?;
         let mut structured = facts(&app);
@@ -130,7 +130,7 @@ fn open_app<'a>(
 
 fn resolve_app<'a>(
     tools: &'a Tools,
-    _: &'a Caller,
+    caller: &'a Caller,
     mut arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
@@ -138,7 +138,7 @@ fn resolve_app<'a>(
         arguments.finish()?;
         let apps = &tools.discovery.apps;
         let app = apps
-            .resolve(&apps.visit(), &url)
+            .resolve(&apps.visit(&caller.authorized.connection), &url)
             .await
             .map_err(|error| match error {
                 ResolveError::Address(error) => Failure::argument("app_url", error),

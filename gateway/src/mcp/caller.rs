@@ -17,7 +17,11 @@ use rmcp::{
 };
 use tokio::time::timeout;
 
-use crate::connection::Authorized;
+use super::failure::Failure;
+use crate::{
+    connection::Authorized,
+    store::{Store, funding::Owner},
+};
 
 /// How long a tool may run before the client hears that it does.
 const FIRST_NOTE: Duration = Duration::from_secs(1);
@@ -50,6 +54,26 @@ impl Caller {
                 steps: AtomicU32::new(0),
                 doing: Mutex::new("working"),
             }),
+        }
+    }
+
+    /// Whose connection this is.
+    pub(super) async fn user(&self, store: &Store) -> Result<Owner, Failure> {
+        let Authorized {
+            instance,
+            connection,
+            ..
+        } = &self.authorized;
+        match store.owner(*instance, connection).await {
+            Ok(Some(owner)) => Ok(owner),
+            Ok(None) => Err(Failure::new(
+                "SIGN_IN_AGAIN",
+                "This connection is over. Ask the user to reconnect this server and sign in again.",
+            )),
+            Err(error) => {
+                tracing::error!(%error, "the user of a connection could not be read");
+                Err(Failure::internal())
+            }
         }
     }
 

@@ -168,7 +168,7 @@ fn discover_canisters<'a>(
             .await;
         let apps = &tools.discovery.apps;
         let report = apps
-            .explore(&apps.visit(), &origin)
+            .explore(&apps.visit(&caller.authorized.connection), &origin)
             .await
             .map_err(resolve_failure)?;
         let frontend = report.frontend.map(|id| id.to_string());

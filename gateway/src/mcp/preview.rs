@@ -39,7 +39,8 @@ fn preview_call_tool() -> Tool {
     Tool::new(
         "preview_call",
         "What a call would do, without making it: the arguments as the canister will read them, who calls, what is \
-         needed, and what the canister itself says about it (ICRC-21). Show it to the user before update_canister.",
+         needed, and what the canister itself says about it. Where the canister offers that (ICRC-21), it is asked with \
+         the call's arguments, anonymously. Show it to the user before update_canister.",
         schema(json!({
             "type": "object",
             "properties": method_inputs(),
@@ -101,8 +102,15 @@ fn preview_call<'a>(
             None => format!("{sender}, which is nobody (anonymous)"),
         };
         let arguments = shorten(&shown.text, PAGE);
+        let sent = match consent {
+            Some(_) => {
+                "The call was not made. The canister was asked what it would do: the arguments were sent to it, signed by \
+                 nobody."
+            }
+            None => "Nothing was sent.",
+        };
         let mut text = format!(
-            "Nothing was sent. `{}` of {} {}\nIt would be called by {whom}, with:\n{arguments}",
+            "{sent} `{}` of {} {}\nIt would be called by {whom}, with:\n{arguments}",
             shorten(&order.method, 100),
             order.canister,
             mode.sentence(),

@@ -84,7 +84,11 @@ impl Identities for Signer {
         refusal(&account.origin)?;
         let number = match account.account {
             None => None,
-            Some(account_selector::Account::Name(name)) if name == "savings" => Some(2),
+            Some(account_selector::Account::Name(name))
+                if ["savings", "#2"].contains(&name.as_str()) =>
+            {
+                Some(2)
+            }
             Some(account_selector::Account::Number(number)) => Some(number),
             Some(account_selector::Account::Name(_)) => {
                 let unknown = SignerError::new(Reason::AccountUnknown, "There is only savings.");

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Whose intents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// The instance.
     pub instance: InstanceName,

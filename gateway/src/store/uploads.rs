@@ -35,6 +35,8 @@ pub struct Room {
     pub count: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes of the uploads of all connections of the same user.
+    pub user_bytes: u64,
     /// Bytes of all connections' uploads.
     pub all_bytes: u64,
 }
@@ -46,9 +48,13 @@ impl Transaction {
     /// See [`StoreError`].
     pub async fn upload_room(&mut self, connection: &ConnectionId) -> Result<Room, StoreError> {
         let row = sqlx::query(
-            "SELECT count(*) FILTER (WHERE connection_id = ?1),
-                    coalesce(sum(bytes) FILTER (WHERE connection_id = ?1), 0),
-                    coalesce(sum(bytes), 0) FROM uploads",
+            "SELECT count(*) FILTER (WHERE u.connection_id = ?1),
+                    coalesce(sum(u.bytes) FILTER (WHERE u.connection_id = ?1), 0),
+                    coalesce(sum(u.bytes) FILTER (WHERE (c.user_id, c.instance) = (own.user_id, own.instance)), 0),
+                    coalesce(sum(u.bytes), 0)
+             FROM uploads u
+             LEFT JOIN connections c ON c.id = u.connection_id
+             LEFT JOIN connections own ON own.id = ?1",
         )
         .bind(connection.as_str())
         .fetch_one(&mut *self.open)
@@ -57,7 +63,8 @@ impl Transaction {
         Ok(Room {
             count: number(0)?,
             bytes: number(1)?,
-            all_bytes: number(2)?,
+            user_bytes: number(2)?,
+            all_bytes: number(3)?,
         })
     }
 
@@ -99,13 +106,31 @@ impl Store {
             .transpose()
     }
 
-    /// All bytes of an upload are there and have the announced hash.
+    /// Notes whether all bytes of an upload are there and have the announced hash.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn complete_upload(&self, id: &str) -> Result<(), StoreError> {
-        self.change_upload("UPDATE uploads SET complete = 1 WHERE id = ?", id)
-            .await
+    pub async fn complete_upload(&self, id: &str, complete: bool) -> Result<(), StoreError> {
+        let statement = if complete {
+            "UPDATE uploads SET complete = 1 WHERE id = ?"
+        } else {
+            "UPDATE uploads SET complete = 0 WHERE id = ?"
+        };
+        self.change_upload(statement, id).await
+    }
+
+    /// Keeps an upload until another moment.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn keep_upload(&self, id: &str, until: Moment) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE uploads SET expires_at = ? WHERE id = ?")
+            .bind(encoding::seconds(until))
+            .bind(id)
+            .execute(&mut *transaction.open)
+            .await?;
+        transaction.commit().await.map(drop)
     }
 
     /// Forgets an upload.

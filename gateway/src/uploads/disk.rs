@@ -59,18 +59,31 @@ impl Disk {
         Ok(file)
     }
 
-    pub(super) async fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path(name)).await
+    /// The bytes and the hash of just these bytes.
+    pub(super) async fn read(&self, name: &str) -> io::Result<(Vec<u8>, [u8; 32])> {
+        let mut bytes = Vec::new();
+        let hash = self
+            .each(name, |part| bytes.extend_from_slice(part))
+            .await?;
+        Ok((bytes, hash))
     }
 
     pub(super) async fn sha256(&self, name: &str) -> io::Result<[u8; 32]> {
+        self.each(name, |_| ()).await
+    }
+
+    /// Goes through a file once. Gives its hash.
+    async fn each(&self, name: &str, mut take: impl FnMut(&[u8])) -> io::Result<[u8; 32]> {
         let mut file = File::open(self.path(name)).await?;
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; READ_BYTES];
         loop {
             match file.read(&mut buffer).await? {
                 0 => return Ok(hasher.finalize().into()),
-                read => hasher.update(&buffer[..read]),
+                read => {
+                    hasher.update(&buffer[..read]);
+                    take(&buffer[..read]);
+                }
             }
         }
     }
@@ -114,7 +127,9 @@ mod tests {
             let mut file = disk.write_from("a", start).await.unwrap();
             file.write_all(bytes.as_bytes()).await.unwrap();
             file.flush().await.unwrap();
-            assert_eq!(disk.read("a").await.unwrap(), all.as_bytes());
+            let (bytes, hash) = disk.read("a").await.unwrap();
+            assert_eq!(bytes, all.as_bytes());
+            assert_eq!(hash, *Sha256::digest(all));
             assert_eq!(disk.length("a").await.unwrap(), all.len() as u64);
         }
         assert_eq!(disk.sha256("a").await.unwrap(), *Sha256::digest("hello!"));

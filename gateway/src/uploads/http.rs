@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    Begun, UploadError, Uploads,
+    Begun, LIFETIME, UploadError, Uploads,
     range::{BadRange, Part},
     ticket::Ticket,
 };
@@ -18,7 +18,7 @@ use crate::{
     instance::InstanceName,
     oauth::{Oauth, no_store_json},
     scope::Scope,
-    store::{Digest, UploadRecord},
+    store::{Digest, Moment, StoreError, UploadRecord},
     throttle::Class,
 };
 
@@ -52,7 +52,7 @@ pub(super) fn route(path: &str) -> Option<(InstanceName, Place<'_>)> {
 
 /// Why a request about uploads is refused.
 #[derive(Debug)]
-enum Refused {
+pub(super) enum Refused {
     /// The bearer gate's own answer.
     Gate(Box<Response>),
     Upload(UploadError),
@@ -125,7 +125,7 @@ impl Uploads {
     ) -> Result<Response, Refused> {
         let record = self.opened(oauth, instance, id, head).await?;
         match head.method {
-            Method::PUT => self.put(&record, &head.headers, body).await,
+            Method::PUT => self.put(&record.id, &head.headers, body).await,
             Method::GET | Method::HEAD => {
                 let offset = self.disk.length(&record.id).await?;
                 Ok(self.state(&record, offset, StatusCode::OK))
@@ -170,14 +170,16 @@ impl Uploads {
         }
     }
 
-    async fn put(
+    /// Writes what comes. The upload is looked at under its turn only: another request may just have completed it.
+    pub(super) async fn put(
         &self,
-        record: &UploadRecord,
+        id: &str,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, Refused> {
+        let _turn = self.take_turn(id)?;
+        let record = &self.find(id).await?;
         let part = Part::of(headers, record.bytes)?;
-        let _turn = self.take_turn(&record.id)?;
         if record.complete {
             return Err(Refused::Complete);
         }
@@ -186,15 +188,13 @@ impl Uploads {
             return Err(Refused::Gap { offset });
         }
         let offset = self.receive(record, part, body).await?;
-        if offset < record.bytes {
-            return Ok(self.state(record, offset, StatusCode::ACCEPTED));
-        }
-        self.finish(record).await?;
-        let complete = UploadRecord {
-            complete: true,
-            ..record.clone()
+        let status = if offset < record.bytes {
+            StatusCode::ACCEPTED
+        } else {
+            self.finish(record).await?;
+            StatusCode::OK
         };
-        Ok(self.state(&complete, offset, StatusCode::OK))
+        Ok(self.state(&self.find(id).await?, offset, status))
     }
 
     /// Writes a part as it comes. What has arrived stays when the rest does not come.
@@ -214,6 +214,10 @@ impl Uploads {
             };
             if chunk.len() as u64 > part.end - offset {
                 break Err(Refused::TooLong);
+            }
+            if offset == 0 && !chunk.is_empty() {
+                let until = Moment::now().plus(LIFETIME);
+                self.store.keep_upload(&record.id, until).await?;
             }
             file.write_all(&chunk).await?;
             offset += chunk.len() as u64;
@@ -301,6 +305,12 @@ impl From<UploadError> for Refused {
     }
 }
 
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Refused::Upload(error.into())
+    }
+}
+
 impl From<std::io::Error> for Refused {
     fn from(error: std::io::Error) -> Self {
         Refused::Upload(error.into())
@@ -314,7 +324,7 @@ impl From<BadRange> for Refused {
 }
 
 impl Refused {
-    fn into_response(self) -> Response {
+    pub(super) fn into_response(self) -> Response {
         let (status, code, text) = match &self {
             Refused::Gate(_) => (StatusCode::UNAUTHORIZED, "invalid_token", String::new()),
             Refused::Upload(error) => of_upload(error),
@@ -404,7 +414,9 @@ fn of_upload(error: &UploadError) -> (StatusCode, &'static str, String) {
         UploadError::Unknown => (StatusCode::NOT_FOUND, "unknown_upload"),
         UploadError::Incomplete { .. } => (StatusCode::CONFLICT, "incomplete"),
         UploadError::Size => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-        UploadError::ConnectionFull => (StatusCode::TOO_MANY_REQUESTS, "too_many_uploads"),
+        UploadError::ConnectionFull | UploadError::UserFull => {
+            (StatusCode::TOO_MANY_REQUESTS, "too_many_uploads")
+        }
         UploadError::Full => (StatusCode::INSUFFICIENT_STORAGE, "no_room"),
         UploadError::InUse => (StatusCode::CONFLICT, "in_use"),
         UploadError::OtherHash(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_hash"),
@@ -420,7 +432,7 @@ fn of_upload(error: &UploadError) -> (StatusCode, &'static str, String) {
         first.make_ascii_uppercase();
     }
     text.push('.');
-    if matches!(error, UploadError::ConnectionFull) {
+    if matches!(error, UploadError::ConnectionFull | UploadError::UserFull) {
         text.push_str(" Delete one, or wait until one expires.");
     }
     (status, code, text)

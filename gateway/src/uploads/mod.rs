@@ -33,9 +33,13 @@ pub const MAX_BYTES: u64 = 100 << 20;
 /// Uploads of one connection at a time, and their bytes.
 const MAX_PER_CONNECTION: u64 = 8;
 const MAX_BYTES_PER_CONNECTION: u64 = 2 * MAX_BYTES;
+/// Bytes of all uploads of one user's connections.
+const MAX_BYTES_PER_USER: u64 = 4 * MAX_BYTES;
 /// Bytes of all uploads together.
 const MAX_BYTES_IN_ALL: u64 = 2 << 30;
-/// How long an upload is kept, in seconds.
+/// How long an upload is kept that was only announced, in seconds: room costs whoever takes it nothing.
+const LIFETIME_EMPTY: u64 = 3600;
+/// How long it is kept from its first byte on, in seconds.
 const LIFETIME: u64 = 24 * 3600;
 const REAP_EVERY: Duration = Duration::from_secs(60);
 
@@ -60,11 +64,14 @@ pub(crate) enum UploadError {
     /// The connection has as many uploads as it may have.
     #[error("this connection's uploads take all the room it has")]
     ConnectionFull,
+    /// The user's connections have.
+    #[error("the uploads of this user's connections take all the room they have")]
+    UserFull,
     /// All connections together have.
     #[error("there is no room for more uploads right now")]
     Full,
-    /// Another request writes it.
-    #[error("another request is writing it")]
+    /// Another request writes or reads it.
+    #[error("another request is writing or reading it")]
     InUse,
     /// The bytes are others than announced; they are gone.
     #[error("its bytes have the SHA-256 {0}, not the announced one")]
@@ -93,8 +100,8 @@ pub struct Uploads {
     store: Store,
     disk: Disk,
     public_url: PublicUrl,
-    /// Names of uploads that a request writes right now.
-    written: Arc<Mutex<HashSet<String>>>,
+    /// Names of uploads that a request has the turn at right now.
+    in_use: Arc<Mutex<HashSet<String>>>,
     _reaper: Arc<Reaper>,
 }
 
@@ -106,16 +113,16 @@ impl Drop for Reaper {
     }
 }
 
-/// The right to write one upload; given back when dropped.
+/// The right to write or read one upload; given back when dropped.
 struct Turn {
-    written: Arc<Mutex<HashSet<String>>>,
+    in_use: Arc<Mutex<HashSet<String>>>,
     id: String,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.remove(&self.id);
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        in_use.remove(&self.id);
     }
 }
 
@@ -131,7 +138,7 @@ impl Uploads {
             store,
             disk,
             public_url,
-            written: Arc::default(),
+            in_use: Arc::default(),
             _reaper: Arc::new(Reaper(reaper)),
         })
     }
@@ -152,7 +159,7 @@ impl Uploads {
             bytes,
             sha256,
             complete: false,
-            expires_at: Moment::now().plus(LIFETIME),
+            expires_at: Moment::now().plus(LIFETIME_EMPTY),
         };
         let mut transaction = self.store.begin().await?;
         has_room(
@@ -168,7 +175,7 @@ impl Uploads {
         })
     }
 
-    /// The bytes of a connection's complete upload.
+    /// The bytes of a connection's complete upload: those that have the announced hash, and no others.
     pub(crate) async fn read(
         &self,
         authorized: &Authorized,
@@ -178,8 +185,11 @@ impl Uploads {
         if record.instance != authorized.instance || record.connection != authorized.connection {
             return Err(UploadError::Unknown);
         }
-        self.finish(&record).await?;
-        Ok(self.disk.read(&record.id).await?)
+        let _turn = self.take_turn(&record.id)?;
+        self.all_there(&record).await?;
+        let (bytes, hash) = self.disk.read(&record.id).await?;
+        self.judge(&record, hash).await?;
+        Ok(bytes)
     }
 
     /// An upload whose time is not over.
@@ -190,11 +200,14 @@ impl Uploads {
             .ok_or(UploadError::Unknown)
     }
 
-    /// Completes an upload whose bytes are all there. Bytes with another hash than the announced one go.
+    /// Completes an upload whose bytes are all there.
     async fn finish(&self, record: &UploadRecord) -> Result<(), UploadError> {
-        if record.complete {
-            return Ok(());
-        }
+        self.all_there(record).await?;
+        let hash = self.disk.sha256(&record.id).await?;
+        self.judge(record, hash).await
+    }
+
+    async fn all_there(&self, record: &UploadRecord) -> Result<(), UploadError> {
         let offset = self.disk.length(&record.id).await?;
         if offset != record.bytes {
             return Err(UploadError::Incomplete {
@@ -202,12 +215,22 @@ impl Uploads {
                 bytes: record.bytes,
             });
         }
-        let hash = self.disk.sha256(&record.id).await?;
-        if hash != record.sha256 {
+        Ok(())
+    }
+
+    /// Notes that the bytes are those announced. With another hash they go, and the upload waits for the right ones.
+    async fn judge(&self, record: &UploadRecord, hash: [u8; 32]) -> Result<(), UploadError> {
+        let complete = hash == record.sha256;
+        if !complete {
             self.disk.remove(&record.id).await?;
+        }
+        if complete != record.complete {
+            self.store.complete_upload(&record.id, complete).await?;
+        }
+        if !complete {
             return Err(UploadError::OtherHash(hex::encode(hash)));
         }
-        Ok(self.store.complete_upload(&record.id).await?)
+        Ok(())
     }
 
     async fn remove(&self, id: &str) -> Result<(), UploadError> {
@@ -216,12 +239,12 @@ impl Uploads {
     }
 
     fn take_turn(&self, id: &str) -> Result<Turn, UploadError> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if !written.insert(id.to_owned()) {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if !in_use.insert(id.to_owned()) {
             return Err(UploadError::InUse);
         }
         Ok(Turn {
-            written: Arc::clone(&self.written),
+            in_use: Arc::clone(&self.in_use),
             id: id.to_owned(),
         })
     }
@@ -239,6 +262,9 @@ fn has_room(taken: Room, bytes: u64) -> Result<(), UploadError> {
     }
     if taken.count >= MAX_PER_CONNECTION || taken.bytes + bytes > MAX_BYTES_PER_CONNECTION {
         return Err(UploadError::ConnectionFull);
+    }
+    if taken.user_bytes + bytes > MAX_BYTES_PER_USER {
+        return Err(UploadError::UserFull);
     }
     if taken.all_bytes + bytes > MAX_BYTES_IN_ALL {
         return Err(UploadError::Full);
@@ -271,13 +297,138 @@ async fn reap_once(store: &Store, disk: &Disk) -> Result<(), UploadError> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        time::{Duration, SystemTime},
+    };
+
+    use ::http::HeaderMap;
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
+    use crate::{
+        body,
+        connection::{AccessLevel, ConnectionId},
+        oauth::{Credential, Prefix},
+        scope::{Scope, Scopes},
+        store::Limits,
+    };
+
+    const BYTES: &[u8] = b"\0asm and so on";
+
+    struct Bench {
+        uploads: Uploads,
+        store: Store,
+        state: tempfile::TempDir,
+    }
+
+    impl Bench {
+        async fn new() -> Self {
+            let state = tempfile::tempdir().unwrap();
+            let store = Store::open(state.path(), Limits::default()).await.unwrap();
+            let url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
+            let uploads = Uploads::open(state.path(), url, store.clone()).unwrap();
+            // It would take away what belongs to no signed-in connection.
+            uploads._reaper.0.abort();
+            Self {
+                uploads,
+                store,
+                state,
+            }
+        }
+
+        /// An upload of [`BYTES`] as it was announced.
+        async fn announced(&self) -> UploadRecord {
+            let hash = Sha256::digest(BYTES).into();
+            let size = BYTES.len() as u64;
+            let begun = self.uploads.begin(&connection("1"), size, hash).await;
+            begun.unwrap().record
+        }
+
+        async fn sent(&self, record: &UploadRecord) -> ::http::StatusCode {
+            let body = body::full(BYTES);
+            let sent = self.uploads.put(&record.id, &HeaderMap::new(), body).await;
+            sent.unwrap_or_else(super::http::Refused::into_response)
+                .status()
+        }
+
+        async fn record(&self, id: &str) -> UploadRecord {
+            self.store.upload(id).await.unwrap().unwrap()
+        }
+    }
+
+    fn connection(id: &str) -> Authorized {
+        Authorized {
+            instance: InstanceName::Beta,
+            connection: ConnectionId::new(id),
+            bearer: Credential::mint(Prefix::Access),
+            scopes: Scopes::from_iter([Scope::Manage]),
+            access_level: AccessLevel::All,
+            connection_expires_at: SystemTime::now() + Duration::from_secs(3600),
+            client_name: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_that_changed_after_they_were_checked_are_not_given() {
+        let bench = Bench::new().await;
+        let record = bench.announced().await;
+        assert_eq!(bench.sent(&record).await, 200);
+        let read = async || bench.uploads.read(&connection("1"), &record.id).await;
+        assert_eq!(read().await.unwrap(), BYTES);
+        let other: Vec<u8> = BYTES.iter().map(|byte| byte ^ 1).collect();
+        fs::write(bench.state.path().join("uploads").join(&record.id), other).unwrap();
+        assert!(matches!(read().await, Err(UploadError::OtherHash(_))));
+        // The right ones may be sent again.
+        assert!(!bench.record(&record.id).await.complete);
+        assert_eq!(bench.sent(&record).await, 200);
+        assert_eq!(read().await.unwrap(), BYTES);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_completed_meanwhile_is_not_written() {
+        let bench = Bench::new().await;
+        let record = bench.announced().await;
+        assert_eq!(bench.sent(&record).await, 200);
+        assert_eq!(bench.sent(&record).await, 409, "complete is complete");
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_read_by_one_at_a_time_and_not_while_it_is_written() {
+        let bench = Bench::new().await;
+        let record = bench.announced().await;
+        assert_eq!(bench.sent(&record).await, 200);
+        let turn = bench.uploads.take_turn(&record.id).unwrap();
+        let read = bench.uploads.read(&connection("1"), &record.id).await;
+        assert!(matches!(read, Err(UploadError::InUse)), "{read:?}");
+        drop(turn);
+        bench
+            .uploads
+            .read(&connection("1"), &record.id)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn room_that_is_only_announced_is_free_again_after_an_hour() {
+        let bench = Bench::new().await;
+        let (idle, used) = (bench.announced().await, bench.announced().await);
+        let part = body::full(&BYTES[..4]);
+        let mut range = HeaderMap::new();
+        let value = format!("bytes 0-3/{}", BYTES.len());
+        range.insert(::http::header::CONTENT_RANGE, value.parse().unwrap());
+        bench.uploads.put(&used.id, &range, part).await.unwrap();
+        let left = |record: &UploadRecord| record.expires_at.seconds() - Moment::now().seconds();
+        assert!(left(&bench.record(&idle.id).await) <= LIFETIME_EMPTY);
+        assert!(left(&bench.record(&used.id).await) > LIFETIME - 60);
+    }
 
     #[test]
-    fn room_is_bounded_by_upload_by_connection_and_in_all() {
-        let room = |count, bytes, all_bytes| Room {
+    fn room_is_bounded_by_upload_by_connection_by_user_and_in_all() {
+        let room = |count, bytes, user_bytes, all_bytes| Room {
             count,
             bytes,
+            user_bytes,
             all_bytes,
         };
         assert!(has_room(Room::default(), MAX_BYTES).is_ok());
@@ -286,13 +437,15 @@ mod tests {
             assert!(matches!(refused, Err(UploadError::Size)), "{size}");
         }
         for taken in [
-            room(MAX_PER_CONNECTION, 8, 8),
-            room(2, MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION),
+            room(MAX_PER_CONNECTION, 8, 8, 8),
+            room(2, MAX_BYTES_PER_CONNECTION, 8, 8),
         ] {
             let refused = has_room(taken, 1);
             assert!(matches!(refused, Err(UploadError::ConnectionFull)));
         }
-        let refused = has_room(room(0, 0, MAX_BYTES_IN_ALL), 1);
+        let refused = has_room(room(0, 0, MAX_BYTES_PER_USER, MAX_BYTES_PER_USER), 1);
+        assert!(matches!(refused, Err(UploadError::UserFull)));
+        let refused = has_room(room(0, 0, 0, MAX_BYTES_IN_ALL), 1);
         assert!(matches!(refused, Err(UploadError::Full)));
     }
 }

@@ -56,7 +56,7 @@ impl Accounts {
     }
 }
 
-/// The number of the one account of this exact name.
+/// The number of the one account of this exact name; or, written as `#` and a number, of the account of that number.
 ///
 /// # Errors
 /// When there is none or there are several.
@@ -68,9 +68,17 @@ pub fn choose(
     let mut matching = accounts
         .iter()
         .filter(|account| account.name.as_deref() == Some(name));
+    let number = name
+        .strip_prefix('#')
+        .and_then(|digits| digits.parse().ok());
+    let numbered = number.filter(|_| accounts.iter().any(|account| account.number == number));
     match (matching.next(), matching.next()) {
+        (Some(account), None) if numbered.is_some() && account.number != numbered => {
+            Err(refusal::account_name_is_number(origin, name))
+        }
         (Some(account), None) => Ok(account.number),
         (Some(_), Some(_)) => Err(refusal::account_ambiguous(origin, name)),
+        (None, _) if numbered.is_some() => Ok(numbered),
         (None, _) => {
             let names: Vec<&str> = accounts
                 .iter()
@@ -127,6 +135,34 @@ mod tests {
                 .message
                 .contains("savings")
         );
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_number_is_not_mistaken_for_one() {
+        let app = origin("app.example");
+        let accounts = [
+            account(1, "#2"),
+            account(2, "work"),
+            account(3, "#3"),
+            account(4, "#9"),
+        ];
+        assert_eq!(choose(&accounts, &app, "#1"), Ok(Some(1)));
+        assert_eq!(choose(&accounts, &app, "#3"), Ok(Some(3)), "both are one");
+        assert_eq!(
+            choose(&accounts, &app, "#9"),
+            Ok(Some(4)),
+            "no account has the number"
+        );
+        let refused = choose(&accounts, &app, "#2").unwrap_err();
+        assert_eq!(refused.reason, Reason::AccountUnknown);
+        assert!(
+            refused.message.contains("as a number"),
+            "{}",
+            refused.message
+        );
+        for name in ["#", "#x", "#-1", "#5", "#+"] {
+            assert!(choose(&accounts, &app, name).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{
     site::{self, ExploreError},
 };
 use crate::{
+    connection::ConnectionId,
     fetch::{Fetcher, Visit},
     origin::TargetOrigin,
 };
@@ -49,9 +50,9 @@ impl Apps {
         Self { fetcher, dev }
     }
 
-    /// Begins a look at a website.
-    pub(crate) fn visit(&self) -> Visit {
-        self.fetcher.visit(VISIT)
+    /// Begins a look at a website for a connection.
+    pub(crate) fn visit(&self, connection: &ConnectionId) -> Visit {
+        self.fetcher.visit(VISIT).asked_by(connection.as_str())
     }
 
     /// Looks for the canisters a site works with.

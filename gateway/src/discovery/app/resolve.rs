@@ -101,7 +101,7 @@ pub(super) async fn resolve(
         return Ok(app(origin, derivation, Basis::Known(known.name), frontend));
     }
     if frontend.is_none() {
-        let page = visit.get(&home, PAGE).await;
+        let page = visit.get_what_comes(&home, PAGE).await;
         let page = page.map_err(|error| ResolveError::Unreachable(origin.clone(), error))?;
         if let Some(elsewhere) = page.leads_to() {
             return Err(ResolveError::Elsewhere(origin, elsewhere));

@@ -40,6 +40,12 @@ const QUESTION: Allowance = Allowance {
     at_once: 4,
 };
 
+/// The names of a site's canisters, which are a help and not the answer.
+const NAMES: Allowance = Allowance {
+    time: Duration::from_secs(10),
+    ..QUESTION
+};
+
 /// Why a service gave no answer that can be used.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +100,7 @@ impl Dashboards {
         &self,
         canisters: &[CanisterId],
     ) -> Vec<Result<Option<Profile>, ServiceError>> {
-        let visit = self.canisters.fetcher.visit(QUESTION);
+        let visit = self.canisters.fetcher.visit(NAMES);
         join_all(
             canisters
                 .iter()

@@ -44,8 +44,8 @@ pub(crate) enum EntryKind {
 pub(super) struct Lists {
     icrc: Service,
     sns: Service,
-    tokens: Kept<Vec<Entry>>,
-    snses: Kept<Vec<Entry>>,
+    tokens: Kept<Vec<Entry>, ServiceError>,
+    snses: Kept<Vec<Entry>, ServiceError>,
 }
 
 impl Lists {

@@ -167,6 +167,39 @@ async fn a_visit_ends_in_time_whatever_waits() {
 }
 
 #[tokio::test]
+async fn what_is_of_use_in_part_is_given_when_its_time_is_over() {
+    let site = Site::start().await;
+    let page = Page::new("200 OK", "text/html", "<p>it begins");
+    site.put("/stuck", page.header("x-from", "here").stuck());
+    site.put("/silent", Page::silent());
+    let bounds = Bounds {
+        time: Duration::from_millis(200),
+        ..BOUNDS
+    };
+    let stuck = site.url("/stuck").parse().unwrap();
+    let answer = visit().get_what_comes(&stuck, bounds).await.unwrap();
+    assert_eq!(
+        (&answer.headers["x-from"], answer.whole),
+        (&"here".parse().unwrap(), false)
+    );
+    let error = visit().get(&stuck, bounds).await.unwrap_err();
+    assert_eq!(error, FetchError::Timeout);
+    let silent = site.url("/silent").parse().unwrap();
+    let error = visit().get_what_comes(&silent, bounds).await.unwrap_err();
+    assert_eq!(error, FetchError::Timeout);
+}
+
+#[tokio::test]
+async fn who_asked_gives_every_place_back() {
+    let site = Site::start().await;
+    site.put("/it", Page::json("{}"));
+    let visit = visit().asked_by("somebody");
+    for _ in 0..20 {
+        get(&visit, &site.url("/it")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn any_status_is_an_answer() {
     let site = Site::start().await;
     site.put("/gone", Page::new("410 Gone", "text/html", "x"));

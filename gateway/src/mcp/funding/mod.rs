@@ -295,17 +295,7 @@ async fn work<'a>(tools: &'a Tools, caller: &'a Caller) -> Result<Work<'a>, Fail
     if authorized.access_level < AccessLevel::All {
         return Err(Failure::read_only());
     }
-    let owner = tools
-        .store
-        .owner(authorized.instance, &authorized.connection)
-        .await
-        .map_err(|error| not_stored(&error))?;
-    let owner = owner.ok_or_else(|| {
-        Failure::new(
-            "SIGN_IN_AGAIN",
-            "This connection is over. Ask the user to reconnect this server and sign in again.",
-        )
-    })?;
+    let owner = caller.user(&tools.store).await?;
     let identity = ManagementIdentity::of(tools, caller);
     let payer: Principal = identity.principal().await?;
     Ok(Work {

@@ -2,10 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use candid::{
-    CandidType, DecoderConfig, Nat, Principal,
-    utils::{ArgumentEncoder, decode_one_with_config},
-};
+use candid::{CandidType, Nat, Principal, utils::ArgumentEncoder};
 use ic_transport_types::RejectCode;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -22,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    candid::foreign::one_line,
+    candid::{decode, foreign::one_line},
     funding::{
         account::{AccountIdentifier, subaccount_of},
         amount::{Cycles, Icp, Rate},
@@ -36,8 +33,6 @@ use crate::{
 const MEMO_CREATE: u64 = 0x4145_5243;
 /// `TPUP`
 const MEMO_TOP_UP: u64 = 0x5055_5054;
-/// Work that reading one reply may take.
-const QUOTA: usize = 3_000_000;
 /// Longest words of a canister that are passed on, in characters.
 const MOST_WORDS: usize = 500;
 
@@ -190,9 +185,7 @@ pub(super) fn now_ns() -> u64 {
 
 /// A reply with one value.
 pub(super) fn decoded<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Option<T> {
-    let mut config = DecoderConfig::new();
-    config.set_decoding_quota(QUOTA).set_skipping_quota(QUOTA);
-    decode_one_with_config(reply, &config)
+    decode::one(reply)
         .inspect_err(|error| tracing::error!(%error, "a reply about a payment cannot be read"))
         .ok()
 }

@@ -1,10 +1,11 @@
 //! The management identity at work on one canister.
 
-use candid::CandidType;
-use serde::Deserialize;
+use candid::{CandidType, Principal};
+use serde::de::DeserializeOwned;
 
 use super::{RAW, refused::refused, wire::OfCanister};
 use crate::{
+    candid::decode,
     connection::AccessLevel,
     ic::CanisterId,
     mcp::{
@@ -43,6 +44,11 @@ impl<'a> Operator<'a> {
         let canister = arguments.canister()?;
         arguments.finish()?;
         Ok(Self::new(tools, caller, canister))
+    }
+
+    /// Who acts.
+    pub(super) async fn principal(&self) -> Result<Principal, Failure> {
+        self.identity.principal().await
     }
 
     /// The argument that names just the canister.
@@ -91,17 +97,17 @@ pub(super) fn may_update(caller: &Caller) -> Result<(), Failure> {
 }
 
 /// A reply in the shape that is known here, if it has it.
-pub(super) fn known<T: CandidType + for<'d> Deserialize<'d>>(reply: &[u8]) -> Option<T> {
-    candid::decode_one(reply)
+pub(super) fn known<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Option<T> {
+    decode::one(reply)
         .inspect_err(
             |error| tracing::warn!(%error, "the management canister's reply has another shape"),
         )
         .ok()
 }
 
-/// A reply in a shape that is not known here, as it is.
+/// A reply in a shape that is not known here, as it is. For tools that say so in their schema: [`RAW`].
 pub(super) async fn unknown(reply: Vec<u8>, what: &str) -> Output {
-    let text = crate::candid::decode::reply(reply, None, "").await.text;
+    let text = decode::reply(reply, None, "").await.text;
     let structured = serde_json::json!({ (RAW): text });
     Output::new(
         format!(

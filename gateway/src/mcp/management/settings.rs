@@ -17,6 +17,10 @@ use crate::mcp::{
 
 /// Principals that a list may have; the network takes no more.
 const MAX_PRINCIPALS: usize = 10;
+/// A principal as people have them, for errors.
+const EXAMPLE: &str = "k2t6j-2nvnp-4zjm3-25dtz-6xhaa-c7boj-5gayf-oj3xs-i43lp-teztq-6ae";
+/// The argument that says that the user wants to lose control.
+const HAND_OVER: &str = "hand_over";
 /// The settings that are whole numbers.
 const NUMBERS: [&str; 5] = [
     "compute_allocation",
@@ -32,13 +36,17 @@ pub(super) fn entry() -> Entry {
     About {
         name: "update_canister_settings",
         title: "Change canister settings",
-        description: "Change settings of a canister; what is left out stays. `controllers` replaces the whole set: \
-                      without the user's management principal in it, this server cannot manage the canister any \
-                      more, so ask the user first.",
+        description: "Change settings of a canister; what is left out stays. `controllers` replaces the whole set. \
+                      Without the user's management principal in it, this server can never manage the canister \
+                      again: that needs `hand_over`, after the user said so.",
         arguments: json!({
             "controllers": {
                 "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": MAX_PRINCIPALS,
                 "description": "All controllers from now on, as principals",
+            },
+            HAND_OVER: {
+                "type": "boolean", "default": false,
+                "description": "The user wants `controllers` to be without their management principal",
             },
             "compute_allocation": number("Percent of a core, 0 to 100"),
             "memory_allocation": number("Bytes set aside; 0: as needed"),
@@ -67,29 +75,46 @@ async fn run(tools: &Tools, caller: &Caller, mut arguments: Arguments) -> Result
     may_update(caller)?;
     let canister = arguments.canister()?;
     let (settings, changed) = read(&mut arguments)?;
+    let hand_over = arguments.flag(HAND_OVER, false)?;
     arguments.finish()?;
     let operator = Operator::new(tools, caller, canister);
-    let controllers = settings.controllers.clone();
+    let mut handed_over = None;
+    if let Some(controllers) = &settings.controllers {
+        let own = operator.principal().await?;
+        if !controllers.contains(&own) {
+            if !hand_over {
+                return Err(locks_out(&own));
+            }
+            handed_over = Some(own);
+        }
+    }
     let argument = UpdateSettings {
         canister_id: canister.principal(),
         settings,
     };
-    let (_, sender) = operator.call("update_settings", argument).await?;
+    operator.call("update_settings", argument).await?;
     let mut output = Output::new(
         format!("Canister {canister}: changed {}.", changed.join(", ")),
         json!({ "canister_id": canister.to_string(), "changed": changed }),
     );
-    if let Some(controllers) = controllers
-        && !controllers
-            .iter()
-            .any(|controller| controller.to_text() == sender)
-    {
+    if let Some(own) = handed_over {
         output.note(format!(
-            "WARNING: the user's management identity {sender} is no longer a controller, so this server can neither \
+            "WARNING: the user's management identity {own} is no longer a controller, so this server can neither \
              manage canister {canister} nor undo this. Tell the user. Only its present controllers can add it again."
         ));
     }
     Ok(output)
+}
+
+fn locks_out(own: &Principal) -> Failure {
+    Failure::new(
+        "WOULD_LOCK_OUT",
+        format!(
+            "The user's management principal {own} is not among these controllers. Without it, this server could \
+             neither manage the canister nor undo that, so nothing was changed. Add {own} to `controllers`; or, if the \
+             user said that the canister is to be handed over, pass {HAND_OVER}=true."
+        ),
+    )
 }
 
 /// The settings that are given, and their names.
@@ -145,8 +170,8 @@ fn given(arguments: &mut Arguments, name: &str) -> Option<Value> {
     arguments.take(name).filter(|value| !value.is_null())
 }
 
-/// A canister without a controller can never be changed again, and one that anybody controls belongs to whoever comes
-/// first: neither is what somebody asks an agent for.
+/// A canister without a controller can never be changed again, nor can one that only the network itself controls, and
+/// one that anybody controls belongs to whoever comes first: nothing of it is what somebody asks an agent for.
 fn controllers(value: &Value) -> Result<Vec<Principal>, Failure> {
     let controllers = principals("controllers", value)?;
     if controllers.is_empty() {
@@ -161,11 +186,23 @@ fn controllers(value: &Value) -> Result<Vec<Principal>, Failure> {
             "holds the anonymous principal, which would let anybody take the canister over",
         ));
     }
+    if controllers.contains(&Principal::management_canister()) {
+        return Err(Failure::argument(
+            "controllers",
+            format!(
+                "holds the management canister aaaaa-aa, which is nobody and can control nothing; name people's and \
+                 canisters' principals, like \"{EXAMPLE}\""
+            ),
+        ));
+    }
     Ok(controllers)
 }
 
 fn principals(name: &str, value: &Value) -> Result<Vec<Principal>, Failure> {
-    let wrong = || Failure::argument(name, "must be a list of principals, like [\"aaaaa-aa\"]");
+    let wrong = || {
+        let problem = format!("must be a list of principals, like [\"{EXAMPLE}\"]");
+        Failure::argument(name, problem)
+    };
     let list = value.as_array().ok_or_else(wrong)?;
     if list.len() > MAX_PRINCIPALS {
         return Err(Failure::argument(
@@ -209,17 +246,31 @@ mod tests {
         for (value, code) in [
             (json!({ "controllers": [] }), "NO_CONTROLLERS"),
             (json!({ "controllers": ["2vxsx-fae"] }), "BAD_ARGUMENT"),
-            (json!({ "controllers": "aaaaa-aa" }), "BAD_ARGUMENT"),
-            (json!({ "controllers": ["nobody"] }), "BAD_ARGUMENT"),
+            (json!({ "controllers": EXAMPLE }), "BAD_ARGUMENT"),
             (
-                json!({ "controllers": vec!["aaaaa-aa"; 11] }),
+                json!({ "controllers": [EXAMPLE, "aaaaa-aa"] }),
                 "BAD_ARGUMENT",
             ),
+            (json!({ "controllers": ["nobody"] }), "BAD_ARGUMENT"),
+            (json!({ "controllers": vec![EXAMPLE; 11] }), "BAD_ARGUMENT"),
             (json!({ "compute_allocation": 101 }), "BAD_ARGUMENT"),
             (json!({ "log_visibility": "everybody" }), "BAD_ARGUMENT"),
             (json!({}), "BAD_ARGUMENT"),
         ] {
             assert_eq!(parse(value.clone()).unwrap_err().code, code, "{value}");
         }
+    }
+
+    #[test]
+    fn the_example_is_a_person_and_may_be_used() {
+        let (settings, _) = parse(json!({ "controllers": [EXAMPLE] })).unwrap();
+        let controllers = settings.controllers.unwrap();
+        assert_eq!(
+            controllers[0].as_slice().last(),
+            Some(&2),
+            "self-authenticating"
+        );
+        let wrong = parse(json!({ "controllers": ["nobody"] })).unwrap_err();
+        assert!(wrong.message.contains(EXAMPLE), "{}", wrong.message);
     }
 }

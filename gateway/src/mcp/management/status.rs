@@ -218,4 +218,13 @@ mod tests {
         assert!(known::<Status>(&candid::encode_one("other").unwrap()).is_none());
         assert!(known::<Status>(b"DIDL\x00").is_none());
     }
+
+    #[test]
+    fn a_short_reply_cannot_cost_more_work_than_its_bound() {
+        let bytes = candid::encode_one(vec![(); 5_000_000]).unwrap();
+        assert!(bytes.len() < 20);
+        assert!(known::<Vec<()>>(&bytes).is_none());
+        let few = candid::encode_one(vec![(); 1_000]).unwrap();
+        assert!(known::<Vec<()>>(&few).is_some());
+    }
 }

@@ -18,7 +18,8 @@ pub(super) fn entry() -> Entry {
         name: "begin_upload",
         title: "Begin a Wasm upload",
         description: "Get an `upload_id` for install_code and the curl command that sends the file from a shell, so \
-                      that Wasm need not pass through you. Kept for a day; begun again where it broke off.",
+                      that Wasm need not pass through you. The file has to begin to arrive within an hour and is \
+                      kept for a day; it goes on where it broke off.",
         arguments: json!({
             "bytes": { "type": "integer", "minimum": 1, "description": "Size of the file (wc -c)" },
             "sha256": { "type": "string", "description": "Of the file, in hexadecimal (sha256sum)" },
@@ -57,7 +58,8 @@ async fn run(tools: &Tools, caller: &Caller, mut arguments: Arguments) -> Result
     let text = format!(
         "Run this in a shell, with the file's name in place of FILE.wasm:\n{command}\n\
          Then call install_code with upload_id \"{id}\". If it breaks off, the same address says with GET how many \
-         bytes arrived (`offset`); add `-C OFFSET` to go on there. Until {expires_at}."
+         bytes arrived (`offset`); add `-C OFFSET` to go on there. Begin before {expires_at}; from its first byte on \
+         it is kept for a day."
     );
     let structured = json!({
         "upload_id": id, "url": url, "command": command, "expires_at": expires_at,
@@ -78,6 +80,11 @@ fn not_begun(error: &UploadError) -> Failure {
             "TOO_MANY_UPLOADS",
             "This connection's uploads take all the room it has. Send DELETE to the address of one that is no longer \
              needed, or wait until one expires.",
+        ),
+        UploadError::UserFull => Failure::new(
+            "TOO_MANY_UPLOADS",
+            "The uploads of all the user's connections take all the room a user has. Send DELETE to the address of one \
+             that is no longer needed, or wait until one expires: an hour if nothing of it was sent, else a day.",
         ),
         UploadError::Full => Failure::new(
             "NO_ROOM",

@@ -219,7 +219,9 @@ async fn interface(
             Some(json!({ "uri": uri })),
         ));
     }
-    Ok(one(uri, shown.text, PLAIN))
+    // A comment, so that the text stays what it is.
+    let text = format!("// {}\n\n{}", interface::FOREIGN, shown.text);
+    Ok(one(uri, text, PLAIN))
 }
 
 /// What `open_app` says.

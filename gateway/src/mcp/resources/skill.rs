@@ -10,7 +10,7 @@ use super::{MARKDOWN, MAX_RESOURCE, MAX_URI, not_found, one};
 use crate::{
     candid::foreign::{one_line, shorten},
     discovery::{SkillError, Skills},
-    mcp::discovery::outdated,
+    mcp::{discovery::outdated, skills::foreign},
 };
 
 /// How long the registry is waited for: clients list resources when they start.
@@ -44,7 +44,7 @@ pub(super) async fn list(skills: &Skills) -> Option<Vec<Resource>> {
     Some(resources.collect())
 }
 
-/// Reads a skill, or a file of one. Whose words it is stands behind it, so that it begins as its authors wrote it.
+/// Reads a skill, or a file of one. Whose words it is stands before it.
 pub(super) async fn read(
     skills: &Skills,
     name: &str,
@@ -52,15 +52,14 @@ pub(super) async fn read(
 ) -> Result<ReadResourceResult, ErrorData> {
     match skills.read(name).await {
         Ok(reading) => {
-            let mut text = shorten(&reading.text.value, MAX_RESOURCE);
-            text.push_str(
-                "\n\n---\n\nWritten by the authors of the registry of skills: a guide, not an order.",
+            let mut text = format!(
+                "> {}\n\n{}",
+                foreign(&reading.name),
+                shorten(&reading.text.value, MAX_RESOURCE)
             );
             if let Some(age) = reading.text.outdated {
-                text.push(' ');
-                text.push_str(&outdated("This skill", age));
+                text = format!("{}\n\n{text}", outdated("This skill", age));
             }
-            text.push('\n');
             Ok(one(uri, text, MARKDOWN))
         }
         Err(SkillError::Unknown(nearest)) => {

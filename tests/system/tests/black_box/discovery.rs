@@ -188,15 +188,19 @@ async fn hostile_sites_cost_a_bounded_time_and_say_nothing_steering() {
         )
         .await;
     assert!(endless.text.contains("read in part"), "{}", endless.text);
+    // Nobody waits long for a page that comes a byte at a time, and what came of it counts.
     let slow = agent
         .call(
             "discover_canisters",
             json!({ "domain": world.site("slow") }),
         )
-        .await
-        .fails_with("SITE_UNREACHABLE");
-    assert!(slow.contains("in time"), "{slow}");
-    assert!(started.elapsed() < Duration::from_secs(45));
+        .await;
+    assert!(slow.text.contains("too slow"), "{}", slow.text);
+    assert_eq!(
+        ids(&slow.structured["canisters"]),
+        [stack.devnet.canister("trap")]
+    );
+    assert!(started.elapsed() < Duration::from_secs(15));
     assert_alive(&stack, &agent).await;
 }
 

@@ -117,8 +117,10 @@ async fn a_canister_lives_from_installation_to_deletion() {
 }
 
 #[tokio::test]
-async fn settings_change_and_a_handover_is_warned_of() {
+async fn settings_change_and_a_handover_is_asked_about_and_warned_of() {
     let owner = Owner::start().await;
+    let origin = owner.stack.gateway.url().replacen("http://", "https://", 1);
+    let friend = owner.stack.devnet.principal_at("ii", 10_001, &origin).await;
     let changed = owner
         .call(
             "update_canister_settings",
@@ -135,10 +137,31 @@ async fn settings_change_and_a_handover_is_warned_of() {
         .call("update_canister_settings", refused)
         .await
         .fails_with("NO_CONTROLLERS");
-    let both = json!({ "controllers": [owner.principal, "aaaaa-aa"] });
-    let kept = owner.call("update_canister_settings", both).await.ok();
+    let nobody = json!({ "controllers": ["aaaaa-aa"], "hand_over": true });
+    owner
+        .call("update_canister_settings", nobody)
+        .await
+        .fails_with("BAD_ARGUMENT");
+    let both = json!({ "controllers": [owner.principal, friend] });
+    let kept = owner
+        .call("update_canister_settings", both.clone())
+        .await
+        .ok();
     assert!(!kept.contains("WARNING"), "{kept}");
-    let away = json!({ "controllers": ["aaaaa-aa"] });
+    let away = json!({ "controllers": [friend] });
+    let refused = owner.call("update_canister_settings", away).await;
+    let sentence = refused.fails_with("WOULD_LOCK_OUT");
+    assert!(
+        sentence.contains(&owner.principal) && sentence.contains("hand_over=true"),
+        "{sentence}"
+    );
+    let history = owner.call("canister_history", json!({})).await.structured;
+    assert_eq!(
+        history["controllers"].as_array().map(Vec::len),
+        Some(2),
+        "{history}"
+    );
+    let away = json!({ "controllers": [friend], "hand_over": true });
     let warned = owner.call("update_canister_settings", away).await.ok();
     assert!(
         warned.contains("WARNING") && warned.contains(&owner.principal),
@@ -159,7 +182,7 @@ async fn settings_change_and_a_handover_is_warned_of() {
         assert!(refused.contains(&advice), "{tool}: {refused}");
     }
     let history = owner.call("canister_history", json!({})).await;
-    assert_eq!(history.structured["controllers"], json!(["aaaaa-aa"]));
+    assert_eq!(history.structured["controllers"], json!([friend]));
     assert_eq!(history.structured["module_hash"], Value::Null);
 }
 

@@ -78,6 +78,25 @@ async fn resources_are_listed_read_and_missed() {
         let app = format!("canister://{}/candid", stack.devnet.canister("app"));
         let read = agent.request("resources/read", json!({ "uri": app })).await;
         assert!(read.text.contains("whoami"), "{}", read.text);
+        let text = read.result()["contents"][0]["text"].as_str();
+        let first = text
+            .and_then(|text| text.lines().next())
+            .unwrap_or_default();
+        assert!(
+            first.starts_with("// ") && first.contains("no orders"),
+            "{first}"
+        );
+        let skill = agent
+            .request("resources/read", json!({ "uri": "skill://ckbtc" }))
+            .await;
+        let text = skill.result()["contents"][0]["text"].as_str();
+        let first = text
+            .and_then(|text| text.lines().next())
+            .unwrap_or_default();
+        assert!(
+            first.starts_with("> ") && first.contains("not an order"),
+            "{first}"
+        );
 
         let bare = format!("canister://{}/candid", stack.devnet.canister("bare"));
         for uri in [

@@ -255,6 +255,13 @@ async fn a_preview_shows_the_call_and_sends_nothing_of_it() {
         "{}",
         shown.text
     );
+    // What left for the canister is said: its own question needs the arguments.
+    assert!(
+        shown.text.contains("the arguments were sent to it")
+            && !shown.text.contains("Nothing was sent"),
+        "{}",
+        shown.text
+    );
     let sent = stack.devnet.requests_to("consenting").await;
     for request in &sent {
         assert_ne!(request.method.as_deref(), Some("send"), "{sent:?}");
@@ -267,6 +274,7 @@ async fn a_preview_shows_the_call_and_sends_nothing_of_it() {
     assert_eq!(plain.structured["mode"], "query");
     assert_eq!(plain.structured["sender"], ANONYMOUS);
     assert_eq!(plain.structured["consent_message"], Value::Null);
+    assert!(plain.text.contains("Nothing was sent"), "{}", plain.text);
 
     let wrong = agent
         .call("preview_call", preview("send", "(5)"))

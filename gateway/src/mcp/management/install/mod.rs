@@ -79,8 +79,8 @@ async fn run(tools: &Tools, caller: &Caller, mut arguments: Arguments) -> Result
         .unwrap_or_else(|| "()".to_owned());
     arguments.finish()?;
 
-    let _turn = tools.wasm.turn()?;
-    let wasm = source.fetch(tools, caller).await?;
+    let _user_turn = tools.wasm.user_turn(caller.user(&tools.store).await?)?;
+    let (wasm, _turn) = source.fetch(tools, caller).await?;
     let hash: [u8; 32] = Sha256::digest(&wasm).into();
     if let Some(expected) = expected
         && expected != hash

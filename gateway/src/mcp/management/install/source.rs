@@ -1,19 +1,26 @@
 //! Where a module comes from.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::{
     fetch::{Bounds, FetchError, Fetcher},
     mcp::{arguments::Arguments, caller::Caller, catalog::Tools, failure::Failure},
+    store::funding::Owner,
     uploads::{MAX_BYTES, UploadError, Uploads},
 };
 
 /// Installations at once in this process: each holds a module in memory.
 const AT_ONCE: usize = 4;
+/// Modules on their way from addresses at once in this process: each is held in memory too, and as slow as its site.
+const FETCHED_AT_ONCE: usize = 4;
 /// For a whole module from its address.
 const FETCH_TIME: Duration = Duration::from_secs(120);
 const SOURCES: [&str; 4] = ["upload_id", "wasm_url", "wasm_base64", "wasm_hex"];
@@ -22,7 +29,22 @@ const SOURCES: [&str; 4] = ["upload_id", "wasm_url", "wasm_base64", "wasm_hex"];
 pub(in crate::mcp) struct Wasm {
     pub(in crate::mcp) uploads: Uploads,
     fetcher: Fetcher,
-    turns: Arc<Semaphore>,
+    fetching: Semaphore,
+    turns: Semaphore,
+    /// Users with an installation under way.
+    busy: Mutex<HashSet<Owner>>,
+}
+
+/// A user's only installation under way; the next may begin when this is dropped.
+pub(super) struct UserTurn<'a> {
+    wasm: &'a Wasm,
+    user: Owner,
+}
+
+impl Drop for UserTurn<'_> {
+    fn drop(&mut self) {
+        self.wasm.busy().remove(&self.user);
+    }
 }
 
 /// A module that was named or given.
@@ -37,19 +59,45 @@ impl Wasm {
         Self {
             uploads,
             fetcher,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            fetching: Semaphore::new(FETCHED_AT_ONCE),
+            turns: Semaphore::new(AT_ONCE),
+            busy: Mutex::default(),
         }
     }
 
-    /// The right to hold a module in memory.
-    pub(super) fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| {
-            Failure::new(
+    /// The right of a user to install something.
+    pub(super) fn user_turn(&self, user: Owner) -> Result<UserTurn<'_>, Failure> {
+        if !self.busy().insert(user.clone()) {
+            return Err(Failure::new(
                 "BUSY",
-                "This server installs as many modules as it can at once. Nothing was done; try again in a minute.",
-            )
-        })
+                "Another installation of this user is under way, and they go one after the other. Nothing was done; \
+                 try again when it is over.",
+            ));
+        }
+        Ok(UserTurn { wasm: self, user })
     }
+
+    /// The right to hold a module in memory that is here.
+    pub(super) fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.turns.try_acquire().map_err(|_| busy("installs"))
+    }
+
+    fn fetching(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.fetching.try_acquire().map_err(|_| busy("fetches"))
+    }
+
+    fn busy(&self) -> MutexGuard<'_, HashSet<Owner>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn busy(does: &str) -> Failure {
+    Failure::new(
+        "BUSY",
+        format!(
+            "This server {does} as many modules as it can at once. Nothing was done; try again in a minute."
+        ),
+    )
 }
 
 impl Source {
@@ -89,22 +137,31 @@ impl Source {
         }
     }
 
-    /// The module's bytes.
-    pub(super) async fn fetch(self, tools: &Tools, caller: &Caller) -> Result<Vec<u8>, Failure> {
+    /// The module's bytes, with the right to hold them. That is asked for when nothing has to be waited for any more
+    /// but the disk: a slow site keeps nobody else from installing.
+    pub(super) async fn fetch<'a>(
+        self,
+        tools: &'a Tools,
+        caller: &Caller,
+    ) -> Result<(Vec<u8>, SemaphorePermit<'a>), Failure> {
+        let wasm = &tools.wasm;
         match self {
-            Self::Given(bytes) => Ok(bytes),
+            Self::Given(bytes) => Ok((bytes, wasm.turn()?)),
             Self::Url(url) => {
+                let _fetching = wasm.fetching()?;
                 caller.progress("Fetching the module").await;
                 let bounds = Bounds {
                     bytes: MAX_BYTES as usize,
                     time: FETCH_TIME,
                 };
-                let fetched = tools.wasm.fetcher.file(&url, bounds).await;
-                fetched.map_err(|error| not_fetched(&error))
+                let fetched = wasm.fetcher.file(&url, bounds).await;
+                let bytes = fetched.map_err(|error| not_fetched(&error))?;
+                Ok((bytes, wasm.turn()?))
             }
             Self::Upload(id) => {
-                let read = tools.wasm.uploads.read(&caller.authorized, &id).await;
-                read.map_err(|error| not_uploaded(&error))
+                let turn = wasm.turn()?;
+                let read = wasm.uploads.read(&caller.authorized, &id).await;
+                Ok((read.map_err(|error| not_uploaded(&error))?, turn))
             }
         }
     }
@@ -155,6 +212,11 @@ fn not_uploaded(error: &UploadError) -> Failure {
                  right file, or call begin_upload with the right hash."
             ),
         ),
+        UploadError::InUse => Failure::new(
+            "UPLOAD_IN_USE",
+            "Another request is sending or installing this upload right now, so nothing was done. Try again in a few \
+             seconds.",
+        ),
         error => {
             tracing::error!(%error, "an upload could not be read");
             Failure::internal()
@@ -167,9 +229,48 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::{
+        fetch::Reach,
+        instance::{InstanceName, PublicUrl},
+        store::{Limits, Store},
+    };
 
     fn read(value: Value) -> Result<Source, Failure> {
         Source::read(&mut Arguments::new(value.as_object().cloned()))
+    }
+
+    async fn wasm() -> (Wasm, tempfile::TempDir) {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), Limits::default()).await.unwrap();
+        let url = PublicUrl::parse("http://127.0.0.1:8000").unwrap();
+        let uploads = Uploads::open(state.path(), url, store).unwrap();
+        (Wasm::new(uploads, Fetcher::new(Reach::new(true))), state)
+    }
+
+    fn user(id: &str) -> Owner {
+        Owner {
+            instance: InstanceName::Beta,
+            user_id: id.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_user_holds_one_turn_and_a_slow_site_none() {
+        let (wasm, _state) = wasm().await;
+        let first = wasm.user_turn(user("a")).unwrap();
+        assert_eq!(wasm.user_turn(user("a")).err().unwrap().code, "BUSY");
+        wasm.user_turn(user("b")).unwrap();
+        drop(first);
+        wasm.user_turn(user("a")).unwrap();
+
+        let slow: Vec<_> = (0..FETCHED_AT_ONCE)
+            .map(|_| wasm.fetching().unwrap())
+            .collect();
+        assert_eq!(wasm.fetching().err().unwrap().code, "BUSY");
+        let held: Vec<_> = (0..AT_ONCE).map(|_| wasm.turn().unwrap()).collect();
+        assert_eq!(wasm.turn().err().unwrap().code, "BUSY");
+        drop((slow, held));
+        drop(wasm.turn().unwrap());
     }
 
     #[test]
