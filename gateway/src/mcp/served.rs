@@ -93,7 +93,7 @@ impl FromIterator<Served> for Served {
 impl Served {
     /// Whether a tool is offered.
     pub(super) fn serves(self, entry: &Entry) -> bool {
-        let reads = (entry.scope)(&Arguments::new(None)) == Scope::Read;
+        let reads = (entry.needs)(&Arguments::new(None)) == Scope::Read.into();
         self.groups & entry.group.bit() != 0 && (reads || !self.reads_only)
     }
 }
