@@ -214,8 +214,8 @@ fn heard_or<T>(heard: Result<T, NotAnswered>, not_sent: T, unknown: T) -> Heard<
     }
 }
 
-/// Whether an update that ended so cannot have been executed. A rejection by the canister itself does not say so: it
-/// may have failed half-way.
+/// Whether an update that ended so cannot have been executed. A rejection by the canister itself does not say so, it
+/// may have failed half-way; nor does the word of a single node.
 fn was_not_executed(error: &IcError) -> bool {
     match error {
         IcError::Unreachable | IcError::Busy => true,
@@ -377,12 +377,20 @@ mod tests {
 
     use super::*;
 
-    fn rejected(reject_code: RejectCode) -> IcError {
-        IcError::Rejected(RejectResponse {
+    fn reject(reject_code: RejectCode) -> RejectResponse {
+        RejectResponse {
             reject_code,
             reject_message: String::new(),
             error_code: None,
-        })
+        }
+    }
+
+    fn rejected(reject_code: RejectCode) -> IcError {
+        IcError::Rejected(reject(reject_code))
+    }
+
+    fn turned_away(reject_code: RejectCode) -> IcError {
+        IcError::TurnedAway(reject(reject_code))
     }
 
     #[test]
@@ -401,6 +409,8 @@ mod tests {
             IcError::Refused(403, String::new()),
             IcError::Unverified(String::new()),
             IcError::Unexpected(String::new()),
+            turned_away(RejectCode::SysTransient),
+            turned_away(RejectCode::DestinationInvalid),
             rejected(RejectCode::CanisterError),
             rejected(RejectCode::CanisterReject),
         ] {

@@ -84,6 +84,14 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
     if let Some(delay) = replica.faults.delay(Kind::SlowCall, canister.as_ref()) {
         return Ok(call_later(replica, request, delay));
     }
+    if replica
+        .faults
+        .hits(Kind::Unavailable, canister.as_ref())
+        .is_some()
+    {
+        submit(&replica, host, &request);
+        return Err(replica_error());
+    }
     match replica.interference.take(&request.content) {
         None => Ok(submit(&replica, host, &request)),
         Some(action) => {
@@ -98,6 +106,13 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
             tokio::spawn(call).await.map_err(failed)
         }
     }
+}
+
+/// What a boundary node says when its connection to a replica failed, whether or not the replica has
+/// the request.
+fn replica_error() -> Refused {
+    let text = "error: replica_error\ndetails: The connection to the replica node failed.";
+    (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
 }
 
 async fn interfered(

@@ -154,13 +154,15 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Whether the same installation is worth another try with the chunks that are there.
+/// Whether the installation may still run and need the chunks, or is worth another try with those that are there.
 fn may_go_on(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "OUTCOME_UNKNOWN"
             | "IC_UNREACHABLE"
             | "IC_BUSY"
+            | "IC_UNVERIFIED"
+            | "IC_UNEXPECTED"
             | "SIGNER_UNAVAILABLE"
             | "IDENTITY_UNAVAILABLE"
     )
