@@ -26,8 +26,8 @@ use crate::{
     funding::{
         account::{AccountIdentifier, subaccount_of},
         amount::{Cycles, Icp, Rate},
-        intent::{Gained, Intent, Payment, What},
-        machine::{NotifyAnswer, PaymentAnswer, delivered},
+        intent::{Gained, Intent, Payment, Progress, What},
+        machine::{NotifyAnswer, PaymentAnswer, delivered, of_empty_balance},
     },
     ic::{Call, IcError},
 };
@@ -92,7 +92,33 @@ impl Work<'_> {
                 reply.map(of_transfer)
             }
         };
-        heard_or(heard, PaymentAnswer::NotSent, PaymentAnswer::Unknown)
+        let (answer, cause) = heard_or(heard, PaymentAnswer::NotSent, PaymentAnswer::Unknown);
+        (self.settled(intent, answer).await, cause)
+    }
+
+    /// Looks into the cycles ledger when it finds the balance too small for a payment that may be what emptied it.
+    async fn settled(&self, intent: &Intent, answer: PaymentAnswer) -> PaymentAnswer {
+        let doubt = matches!(
+            intent.progress,
+            Progress::Unpaid { doubt: true, .. } | Progress::Paid { .. }
+        );
+        match (answer, intent.payment) {
+            (PaymentAnswer::Insufficient { balance }, Payment::Cycles { .. }) if doubt => {
+                let found = match intent.progress.block() {
+                    Some(_) => Ok(None),
+                    None => Box::pin(self.latest_block_for(intent)).await,
+                };
+                let found = found.unwrap_or_else(|failure| {
+                    tracing::info!(
+                        code = failure.code,
+                        "the cycles ledger's blocks were not read"
+                    );
+                    None
+                });
+                of_empty_balance(intent, balance, found, now_ns())
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Tells the cycles minting canister of the block that pays it.
