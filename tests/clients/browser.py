@@ -1,9 +1,12 @@
 """The person and their browser, for clients that can only print an address.
 
 usage: browser.py [--deliver] AUTHORIZATION_URL
+       browser.py --device DEVICE_PAGE_URL
 Opens the address, agrees on the consent page, consents at Internet Identity (devnet's headless page) and does what
 the script of the callback page does. Prints the address the browser ends at: the client's redirect URI. With
---deliver it opens that address too, for clients that wait for the browser on a port of their own.
+--deliver it opens that address too, for clients that wait for the browser on a port of their own. With --device the
+address is the one that a device shows, with its code filled in: the person enters the code, confirms it, and the
+browser ends at the page that says to go back to the device.
 
 Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II, `ii` or `ii_prod`.
 Standard library only, so that clients of every language can share it.
@@ -74,20 +77,35 @@ class Browser:
                 return answer
             raise SystemExit(f"{url}: {answer.code}: {answer.read().decode(errors='replace')}")
 
-    def consent(self, url):
-        """Our consent page, to the link to Internet Identity."""
-        page = self.open(url).read().decode()
+    def submit(self, url, page):
+        """The first form of a page as it stands, with its first button."""
         form = Form()
         form.feed(page)
         if form.action is None:
             raise SystemExit(f"no form on {url}:\n{page}")
         fields = form.fields + ([form.button] if form.button and form.button[0] else [])
         target = urllib.parse.urljoin(url, form.action)
-        answer = self.open(target, urllib.parse.urlencode(fields).encode())
+        return self.open(target, urllib.parse.urlencode(fields).encode())
+
+    def consent(self, url):
+        """Our consent page, to the link to Internet Identity."""
+        return self.leads_on(self.submit(url, self.open(url).read().decode()))
+
+    def confirm(self, url):
+        """The device page and the one that asks whether the code is the device's, to the link to Internet Identity."""
+        page = self.submit(url, self.open(url).read().decode()).read().decode()
+        [code] = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["user_code"]
+        if code not in page:
+            raise SystemExit(f"{code} is not what is confirmed:\n{page}")
+        return self.leads_on(self.submit(url, page))
+
+    def leads_on(self, answer):
+        if answer.headers["Location"] is None:
+            raise SystemExit(f"{answer.url} leads nowhere:\n{answer.read().decode()}")
         return answer.headers["Location"]
 
     def redeem(self, callback):
-        """The callback page, to the client's redirect URI."""
+        """The callback page, to the client's redirect URI or the device's last page."""
         address, _, fragment = callback.partition("#")
         self.open(address).read()
         values = dict(urllib.parse.parse_qsl(fragment))
@@ -98,13 +116,16 @@ class Browser:
         return self.end_others(redirect) if "/oauth/connect/others?" in redirect else redirect
 
     def end_others(self, url):
-        """The question about the person's other connections: none of them goes on."""
-        form = Form()
-        form.feed(self.open(url).read().decode())
-        target = urllib.parse.urljoin(url, form.action)
-        page = self.open(target, urllib.parse.urlencode(form.fields).encode()).read().decode()
-        link = re.search(r'<a class="button strong" href="([^"]+)"', page)
-        return html.unescape(link[1])
+        """The question about the person's other connections: none of them goes on. Leads to a page of this server's
+        by redirect, and to an app by a page that goes there by itself."""
+        answer = self.submit(url, self.open(url).read().decode())
+        if answer.headers["Location"] is not None:
+            return urllib.parse.urljoin(url, answer.headers["Location"])
+        page = answer.read().decode()
+        refresh = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]+)"', page)
+        if refresh is None:
+            raise SystemExit(f"no way back to the app:\n{page}")
+        return html.unescape(refresh[1])
 
 
 def internet_identity(link):
@@ -122,10 +143,11 @@ def internet_identity(link):
 def main():
     *options, url = sys.argv[1:]
     browser = Browser()
-    link = browser.consent(url)
+    device = "--device" in options
+    link = browser.confirm(url) if device else browser.consent(url)
     answer = browser.redeem(internet_identity(link))
     print(answer)
-    if "--deliver" in options:
+    if device or "--deliver" in options:
         browser.open(answer).read()
 
 

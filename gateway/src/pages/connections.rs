@@ -116,16 +116,16 @@ pub(crate) fn connections(shown: &Connections<'_>) -> Response {
         };
         Some(Days { value: days, title })
     });
+    let rows = shown.listed.iter();
+    let mut rows: Vec<_> = rows.map(|listed| Row::of(listed, Some(own), now)).collect();
+    // This browser stands first; the others keep their order.
+    rows.sort_by_key(|row| !row.own);
     let page = Page {
         nonce: &nonce,
         action: &shown.action,
         csrf: &shown.csrf,
         identity_host: identity_host(shown.instance),
-        rows: shown
-            .listed
-            .iter()
-            .map(|listed| Row::of(listed, Some(own), now))
-            .collect(),
+        rows,
         choices: choices(own.scopes, [Scope::Read].into_iter().collect()),
         days: days.collect(),
         problem: shown.problem,

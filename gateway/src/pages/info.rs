@@ -5,6 +5,7 @@ use super::{Policy, nonce, render};
 use crate::{
     body::Response,
     instance::{Instance, InstanceName},
+    oauth::connections_page,
 };
 
 #[derive(Template)]
@@ -19,6 +20,8 @@ struct Endpoint {
     name: &'static str,
     url: String,
     identity_host: String,
+    /// Where the person sees what is connected.
+    connections: String,
     /// Whether clients that run elsewhere can reach it.
     public: bool,
 }
@@ -36,6 +39,7 @@ pub(crate) fn info(instances: &[Instance]) -> Response {
             name: connection_name(instance),
             url: instance.resource(),
             identity_host: identity_host(instance),
+            connections: connections_page(instance),
             public: !instance.public_url.is_loopback(),
         })
         .collect();
@@ -77,13 +81,24 @@ mod tests {
             "claude mcp add --transport http icgate https://gate.example/mcp",
             "claude mcp add --transport http icgate-prod https://gate.example/mcp-prod",
             "Add custom connector",
-            "{\"mcpServers\":{\"icgate\":{\"url\":\"https://gate.example/mcp\"}}}",
+            "\"icgate\": {\n      \"url\": \"https://gate.example/mcp\"\n    }",
             "code --add-mcp '{\"name\":\"icgate-prod\",\"type\":\"http\",\"url\":\"https://gate.example/mcp-prod\"}'",
             "Developer mode",
         ] {
             assert!(html.contains(line), "{line}: {html}");
         }
         assert!(!html.contains("runs elsewhere"));
+    }
+
+    #[tokio::test]
+    async fn the_connections_of_each_instance_are_one_link_away() {
+        let html = page("https://gate.example").await;
+        for link in [
+            "href=\"https://gate.example/connections\"",
+            "href=\"https://gate.example/prod/connections\"",
+        ] {
+            assert!(html.contains(link), "{link}: {html}");
+        }
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ pub(crate) fn new_key(key: &NewKey<'_>) -> Response {
         claude_code: format!(
             "claude mcp add --transport http {name} {url} --header \"Authorization: {header}\""
         ),
-        cursor: servers.to_string(),
+        cursor: format!("{servers:#}"),
         vs_code: format!("code --add-mcp '{server}'"),
         url,
     };

@@ -1,5 +1,6 @@
 // A person signs in with Chromium. Usage: node sign_in.mjs JOURNEY START_URL REDIRECT_URI SCREENSHOTS
 // Prints one line of JSON: what the pages showed and did.
+// Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II, `ii` or `ii_prod`.
 
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -8,6 +9,8 @@ const [journey, authorizeUrl, redirectUri, screenshots] = process.argv.slice(2);
 /** Bound of every single wait, in milliseconds. */
 const BOUND = 20_000;
 const PHONE = { width: 390, height: 844 };
+/** Down to which nothing may have to be scrolled sideways (WCAG 2.2, section 1.4.10), in CSS pixels. */
+const NARROWEST = 320;
 
 const seen = { console: [], origins: [], shots: [] };
 
@@ -44,14 +47,16 @@ async function freshBrowser() {
   return context.newPage();
 }
 
-/** Keeps what a phone shows, light and dark, and whether it has to be scrolled sideways. */
+/** Keeps what a phone shows, light and dark, and whether a narrow one has to be scrolled sideways. */
 async function shoot(page, name) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await page.screenshot({ path: join(screenshots, `${name}-${colorScheme}.png`), fullPage: true });
   }
+  await page.setViewportSize({ ...PHONE, width: NARROWEST });
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
-  seen.shots.push({ name, too_wide: width > PHONE.width });
+  await page.setViewportSize(PHONE);
+  seen.shots.push({ name, too_wide: width > NARROWEST });
 }
 
 async function history(page) {
@@ -87,11 +92,25 @@ async function allow(page) {
   await page.getByRole("button", { name: "Allow" }).click();
 }
 
+/** Enters the code that the device page has and waits for the question whether it is the device's. */
+async function enterCode(page) {
+  await page.getByLabel("Code on the device").press("Enter");
+  const button = page.getByRole("button", { name: "My device shows this code" });
+  await button.waitFor();
+  return button;
+}
+
 const atClient = (url) => url.href.startsWith(redirectUri);
 
 async function arrive(page) {
   await page.waitForURL(atClient);
   return page.url();
+}
+
+/** Ticks or presses what somebody without a mouse has come to. */
+async function press(page, element, key = "Enter") {
+  await tabTo(page, element);
+  await page.keyboard.press(key);
 }
 
 /** What the callback page says when it cannot go on. */
@@ -118,12 +137,30 @@ const journeys = {
     });
     const button = await openConsent(page);
     await shoot(page, "consent");
-    await tabTo(page, button);
-    await page.keyboard.press("Enter");
+    await press(page, button);
     await page.getByRole("button", { name: "Allow" }).waitFor();
     await shoot(page, "internet-identity");
     await allow(page);
     return { arrived: await arrive(page), redeem, history: await history(page) };
+  },
+
+  /** What the server says about itself to whoever comes by. */
+  async info() {
+    const page = await freshBrowser();
+    await page.goto(new URL("/", authorizeUrl).href);
+    await shoot(page, "info");
+    const text = await page.getByRole("main").innerText();
+    await press(page, page.getByRole("link", { name: "Your connections" }).first());
+    await page.getByRole("button", { name: "Connect this browser" }).waitFor();
+    return { text };
+  },
+
+  /** The consent page of a client that nobody has met. */
+  async stranger() {
+    const page = await freshBrowser();
+    await openConsent(page);
+    await shoot(page, "consent-stranger");
+    return { text: await page.getByRole("main").innerText() };
   },
 
   /** A browser connects itself and makes a key; an app connected in another one asks which connections go on. */
@@ -137,13 +174,14 @@ const journeys = {
     await page.getByRole("heading", { name: "Your connections" }).waitFor();
     await shoot(page, "connections");
     await page.getByLabel("Name").fill("a key with a name as long as the sixty-four letters that it may have".slice(0, 64));
-    const make = page.getByRole("button", { name: "Make the key" });
-    await tabTo(page, make);
-    await page.keyboard.press("Enter");
+    await press(page, page.getByRole("button", { name: "Make the key" }));
     await page.getByText("It is shown this once").waitFor();
     const text = await page.locator("#key").innerText();
     // A picture of the key stays nowhere.
-    await page.evaluate(() => document.querySelectorAll("pre").forEach((it) => it.replaceChildren("icg_key_".padEnd(200, "x"))));
+    await page.evaluate((key) => {
+      const hidden = "icg_key_".padEnd(key.length, "x");
+      document.querySelectorAll("pre").forEach((it) => (it.textContent = it.textContent.replaceAll(key, hidden)));
+    }, text);
     await shoot(page, "new-key");
 
     const other = await freshBrowser();
@@ -151,9 +189,23 @@ const journeys = {
     await allow(other);
     await other.getByRole("heading", { name: "Which of your connections go on?" }).waitFor();
     await shoot(other, "question");
-    await other.getByLabel("a key with a name").check();
-    await other.getByRole("button", { name: "Continue" }).click();
-    return { arrived: await arrive(other), text };
+    await press(other, other.getByLabel("a key with a name"), "Space");
+    await press(other, other.getByLabel("Browser"), "Space");
+    // An answer without content leaves the browser on the page that leads back.
+    await other.route(atClient, (route) => route.fulfill({ status: 204 }), { times: 1 });
+    await press(other, other.getByRole("button", { name: "Continue" }));
+    const back = other.getByRole("link", { name: "Back to the app" });
+    await back.waitFor();
+    await shoot(other, "back-to-app");
+    await press(other, back);
+    const arrived = await arrive(other);
+
+    await page.getByRole("link", { name: "Back to your connections" }).click();
+    await page.getByRole("button", { name: "End a key" }).waitFor();
+    await shoot(page, "connections-of-three");
+    await press(page, page.getByRole("button", { name: "Sign out of this browser" }));
+    await page.getByRole("button", { name: "Connect this browser" }).waitFor();
+    return { arrived, text };
   },
 
   /** The earlier handshake: the page at Internet Identity asks and tells the gateway by itself. */
@@ -169,13 +221,10 @@ const journeys = {
     const page = await freshBrowser();
     await page.goto(authorizeUrl);
     await shoot(page, "device-code");
-    await page.getByLabel("Code on the device").press("Enter");
-    const button = page.getByRole("button", { name: "My device shows this code" });
-    await button.waitFor();
+    const button = await enterCode(page);
     await shoot(page, "device-confirm");
     const text = await page.getByRole("main").innerText();
-    await tabTo(page, button);
-    await page.keyboard.press("Enter");
+    await press(page, button);
     await page.getByRole("button", { name: "Allow" }).waitFor();
     await allow(page);
     await page.getByRole("heading", { name: "Your device is connected" }).waitFor();
@@ -183,11 +232,36 @@ const journeys = {
     return { text, history: await history(page) };
   },
 
+  /** A code that no device shows, and then the device's own, refused. */
+  async device_refused() {
+    const page = await freshBrowser();
+    await page.goto(authorizeUrl);
+    const field = page.getByLabel("Code on the device");
+    const code = await field.inputValue();
+    await field.fill("BCDFG-HJKLM");
+    await field.press("Enter");
+    const text = await page.getByRole("alert").innerText();
+    await shoot(page, "device-unknown-code");
+    await field.fill(code);
+    await enterCode(page);
+    await press(page, page.getByRole("button", { name: "Deny" }));
+    await page.getByRole("heading", { name: "The device was refused" }).waitFor();
+    await shoot(page, "device-refused");
+    return { text };
+  },
+
+  /** Nothing ticked is not a consent; then the person refuses. */
   async deny() {
     const page = await freshBrowser();
-    await openConsent(page);
-    await page.getByRole("link", { name: "Deny" }).click();
-    return { arrived: await arrive(page) };
+    const button = await openConsent(page);
+    for (const box of await page.getByRole("checkbox").all()) await box.uncheck();
+    await press(page, button);
+    const text = await page.getByRole("alert").innerText();
+    await shoot(page, "consent-nothing-ticked");
+    await press(page, page.getByRole("link", { name: "Deny" }));
+    const arrived = await arrive(page);
+    await shoot(page, "consent-refused");
+    return { arrived, text };
   },
 
   async cancel() {
@@ -200,6 +274,7 @@ const journeys = {
     await page.getByRole("button", { name: "Cancel" }).click();
     const text = await page.getByRole("alert").innerText();
     const form = await page.getByRole("button", { name: "Allow" }).isVisible();
+    await shoot(page, "internet-identity-cancelled");
     return { text, form, called_back: calledBack };
   },
 
@@ -231,10 +306,43 @@ const journeys = {
     const callback = new URL("connect/callback", authorizeUrl);
     await page.goto(callback.href);
     const empty = await refusal(page);
+    await shoot(page, "callback-empty");
     callback.hash = new URLSearchParams({ state: "unknown", delegation: "{}" });
     await page.goto("about:blank");
     await page.goto(callback.href);
     return { empty, refused: await refusal(page) };
+  },
+
+  /** The link back is opened when what Internet Identity signed is no longer good, and the consent page's with a
+   * client that nobody knows. */
+  async expired_link() {
+    const page = await freshBrowser();
+    // Internet Identity's page takes the request out of its address.
+    const leaving = page.waitForResponse((response) => response.request().method() === "POST");
+    await toInternetIdentity(page);
+    const link = (await leaving).headers().location;
+    const consent = await fetch(`${process.env.ICGATE_TEST_DEVNET}/control/consent`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        ii: process.env.ICGATE_TEST_II,
+        link,
+        anchor: 10000,
+        access: "all",
+        fault: "expired",
+      }),
+    });
+    const { callback } = await consent.json();
+    await page.goto(callback);
+    const refused = await refusal(page);
+    await shoot(page, "callback-expired");
+
+    const unknown = new URL(authorizeUrl);
+    unknown.searchParams.set("client_id", "nobody");
+    await page.goto(unknown.href);
+    const text = await page.getByRole("main").innerText();
+    await shoot(page, "error");
+    return { refused, text };
   },
 
   /** The network fails once; the page's button does it again. */
@@ -244,7 +352,8 @@ const journeys = {
     await toInternetIdentity(page);
     await allow(page);
     const refused = await refusal(page);
-    await page.getByRole("button", { name: "Try again" }).click();
+    await shoot(page, "callback-try-again");
+    await press(page, page.getByRole("button", { name: "Try again" }));
     return { refused, arrived: await arrive(page) };
   },
 };

@@ -133,8 +133,13 @@ impl Client {
 
     /// Registers a public client with this redirect URI.
     pub async fn register_at(server: AuthServer, redirect_uri: &str) -> Self {
+        Self::register_as("black-box test", server, redirect_uri).await
+    }
+
+    /// Registers a public client that calls itself this.
+    pub async fn register_as(name: &str, server: AuthServer, redirect_uri: &str) -> Self {
         let metadata = json!({
-            "client_name": "black-box test",
+            "client_name": name,
             "redirect_uris": [redirect_uri],
             "token_endpoint_auth_method": "none",
             "grant_types": ["authorization_code", "refresh_token"],

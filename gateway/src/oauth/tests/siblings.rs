@@ -224,7 +224,7 @@ async fn a_sign_in_leaves_a_session_that_shows_and_ends_connections() {
     browser.take(&answer);
     let page = house.visit(&browser, &page_of(Beta)).await;
     assert_eq!(page.header(header::CACHE_CONTROL), "no-store");
-    assert_eq!(page.body.matches("(this browser)").count(), 1);
+    assert_eq!(page.body.matches("This browser").count(), 1);
     assert!(page.body.contains("A &#60;b&#62;client"), "{}", page.body);
 
     let ended = act(
@@ -238,7 +238,7 @@ async fn a_sign_in_leaves_a_session_that_shows_and_ends_connections() {
     eventually("closed", || house.signer.state().closed.contains(FIRST)).await;
     let page = house.visit(&browser, &page_of(Beta)).await;
     assert!(!page.body.contains("client"), "{}", page.body);
-    assert!(page.body.contains("(this browser)"), "the session lives on");
+    assert!(page.body.contains("This browser"), "the session lives on");
 
     let out = act(&house, &mut browser, &page, &[("step", "sign_out")]).await;
     assert!(out.header(header::SET_COOKIE).contains("Max-Age=0"));
@@ -251,7 +251,7 @@ async fn a_session_is_nothing_elsewhere_and_its_forms_are_its_own() {
     let house = House::open().await;
     let mut alice = browser(&house, Beta).await;
     let page = house.visit(&alice, &page_of(Beta)).await;
-    assert!(page.body.contains("(this browser)"), "{}", page.body);
+    assert!(page.body.contains("This browser"), "{}", page.body);
     // At the other instance, also under that instance's own name for it, and in the place of a token.
     let value = alice.header();
     let text = value.to_str().unwrap();
@@ -284,7 +284,7 @@ async fn a_session_is_nothing_elsewhere_and_its_forms_are_its_own() {
     let answer = act(&house, &mut alice, &page, &nothing).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     let page = house.visit(&alice, &page_of(Beta)).await;
-    assert!(page.body.contains("(this browser)"));
+    assert!(page.body.contains("This browser"));
 }
 
 fn key_of(page: &Answer) -> Value {

@@ -255,38 +255,39 @@ fn parse(body: &[u8], instance: &Instance, device_grant: bool) -> Result<Sent, R
         .get("grant_type")
         .ok_or_else(|| bad("grant_type is missing."))?;
     let needed = |name| form.get(name).map(str::to_owned);
-    let client_id = || needed("client_id").ok_or_else(|| bad("client_id is missing."));
+    // Looked at before anything that is presented: nobody is told about a code or token who does not say who asks.
+    let client_id = || needed("client_id").ok_or_else(nobody);
     let sent = match grant_type {
         device_grant::GRANT_TYPE if device_grant => Sent::Poll(Poll {
-            device_code: device_grant::device_code_of(&form)?,
             exchange: DeviceExchange {
                 client_id: client_id()?,
                 code_verifier: needed("code_verifier"),
             },
+            device_code: device_grant::device_code_of(&form)?,
         }),
         "authorization_code" => Sent::Request(TokenRequest {
-            presented: {
-                let code = form.get("code").ok_or_else(|| bad("code is missing."))?;
-                Credential::parse(Prefix::Code, code).ok_or_else(unknown)?
-            },
             grant: Grant::Code(CodeExchange {
                 client_id: client_id()?,
                 redirect_uri: needed("redirect_uri"),
                 code_verifier: needed("code_verifier")
                     .ok_or_else(|| bad("code_verifier is missing."))?,
             }),
+            presented: {
+                let code = form.get("code").ok_or_else(|| bad("code is missing."))?;
+                Credential::parse(Prefix::Code, code).ok_or_else(unknown)?
+            },
         }),
         "refresh_token" => Sent::Request(TokenRequest {
+            grant: Grant::Refresh(Refresh {
+                client_id: client_id()?,
+                scopes: form.get("scope").map(Scopes::parse_lenient),
+            }),
             presented: {
                 let token = form
                     .get("refresh_token")
                     .ok_or_else(|| bad("refresh_token is missing."))?;
                 Credential::parse(Prefix::Refresh, token).ok_or_else(unknown)?
             },
-            grant: Grant::Refresh(Refresh {
-                client_id: client_id()?,
-                scopes: form.get("scope").map(Scopes::parse_lenient),
-            }),
         }),
         _ => {
             return Err(Refusal::new(
@@ -305,6 +306,14 @@ fn parse(body: &[u8], instance: &Instance, device_grant: bool) -> Result<Sent, R
         ));
     }
     Ok(sent)
+}
+
+/// A client that does not identify itself (RFC 6749, sections 3.2.1 and 5.2).
+const fn nobody() -> Refusal {
+    Refusal::new(
+        Code::InvalidClient,
+        "client_id is missing: send the one of your registration.",
+    )
 }
 
 fn describe(granted: &Granted) -> Value {

@@ -235,7 +235,15 @@ fn a_request_says_exactly_what_it_wants() {
     for (body, expected) in [
         (String::new(), Code::InvalidRequest),
         (format!("{good}&client_id=c"), Code::InvalidRequest),
-        (good.replace("client_id=c&", ""), Code::InvalidRequest),
+        (good.replace("client_id=c&", ""), Code::InvalidClient),
+        (
+            "grant_type=authorization_code&code=made-up".to_owned(),
+            Code::InvalidClient,
+        ),
+        (
+            "grant_type=refresh_token&refresh_token=made-up".to_owned(),
+            Code::InvalidClient,
+        ),
         (good.replace("&code_verifier=v", ""), Code::InvalidRequest),
         (good.replace(&code, "icg_ac_x"), Code::InvalidGrant),
         (good.replace("icg_ac_", "icg_rt_"), Code::InvalidGrant),

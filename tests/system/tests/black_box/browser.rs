@@ -12,7 +12,7 @@ use tokio::{
 };
 use url::Url;
 
-use crate::{APP, clients::node};
+use crate::{APP, clients::node, oracles::person};
 
 const BOUND: Duration = Duration::from_secs(90);
 /// Longest request head the client reads, in bytes.
@@ -109,6 +109,7 @@ impl Walk {
             .arg(&self.client.redirect_uri)
             .arg(screenshots)
             .kill_on_drop(true);
+        person(&mut command, &self.stack, self.client.server.instance());
         let output = tokio::time::timeout(BOUND, command.output())
             .await
             .expect("the browser ends in time")
@@ -125,6 +126,15 @@ impl Walk {
             assert!(!shot.too_wide, "{} is wider than a phone", shot.name);
         }
         outcome
+    }
+
+    /// The same in front of a client that runs elsewhere and says of itself what it likes.
+    async fn of_stranger(name: &str) -> Self {
+        let mut walk = Self::start(Instance::Beta).await;
+        let server = walk.stack.auth_server(Instance::Beta);
+        let hosted = "https://claude.ai/api/mcp/auth_callback";
+        walk.client = Client::register_as(name, server, hosted).await;
+        walk
     }
 
     fn assert_nobody_else_was_asked(&self, outcome: &Outcome) {
@@ -173,11 +183,22 @@ async fn answer(mut stream: TcpStream, visits: mpsc::Sender<String>) {
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    let connected = head
+        .lines()
+        .next()
+        .is_some_and(|line| line.contains("code="));
+    let told = if connected {
+        "Connected"
+    } else {
+        "Not connected"
+    };
     // Browsers look for an icon of any page.
     if head.starts_with("GET /callback") {
         let _ = visits.send(head).await;
     }
-    let page = "<!doctype html><title>Connected</title>";
+    let page = format!(
+        "<!doctype html><meta name=viewport content=width=device-width><title>{told}</title><h1>The client: {told}</h1>"
+    );
     let reply = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
         page.len()
@@ -246,7 +267,14 @@ async fn a_person_connects_a_browser_makes_a_key_and_says_what_goes_on() {
         .collect();
     assert_eq!(
         shots,
-        ["browser-sign-in", "connections", "new-key", "question"]
+        [
+            "browser-sign-in",
+            "connections",
+            "new-key",
+            "question",
+            "back-to-app",
+            "connections-of-three"
+        ]
     );
     let visit = walk.visit().expect("the browser came to the client");
     assert!(!visit.to_lowercase().contains("\r\nreferer:"), "{visit}");
@@ -266,12 +294,28 @@ async fn deny_tells_the_client() {
     let mut walk = Walk::start(Instance::Beta).await;
     let outcome = walk.take("deny").await;
     assert_eq!(outcome.console, [""; 0]);
+    assert_eq!(outcome.shots.len(), 2, "{:?}", outcome.shots);
+    let text = outcome.text.expect("what the consent page says");
+    assert!(text.contains("Tick at least one thing"), "{text}");
     let visit = walk.visit().expect("the browser came to the client");
     assert!(!visit.to_lowercase().contains("\r\nreferer:"), "{visit}");
     let arrived = outcome.arrived.expect("the client's address");
     let query = walk.client.returned(&arrived);
     assert_eq!(query["error"], "access_denied");
     assert!(!query.contains_key("code"), "{arrived}");
+}
+
+#[tokio::test]
+async fn a_strangers_name_stays_text_and_fits_a_phone() {
+    let name = format!("<b>Claude</b>{}", "W".repeat(67));
+    let walk = Walk::of_stranger(&name).await;
+    let outcome = walk.take("stranger").await;
+    assert_eq!(outcome.console, [""; 0]);
+    assert_eq!(outcome.shots.len(), 1, "{:?}", outcome.shots);
+    let text = outcome.text.expect("what the page says");
+    for told in [name.as_str(), "claude.ai", "Go on only if you know"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }
 
 #[tokio::test]
@@ -312,6 +356,40 @@ async fn a_sign_in_nobody_knows_is_explained() {
         assert!(shown.text.contains("from your app"), "{shown:?}");
         assert!(!shown.retry && !shown.address.contains('#'), "{shown:?}");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_has_expired_is_explained() {
+    let mut walk = Walk::start(Instance::Beta).await;
+    let outcome = walk.take("expired_link").await;
+    let refused = outcome.refused.expect("the page says what happened");
+    assert!(refused.text.contains("has expired"), "{refused:?}");
+    assert!(refused.text.contains("from your app"), "{refused:?}");
+    assert!(
+        !refused.retry && !refused.address.contains('#'),
+        "{refused:?}"
+    );
+    let text = outcome.text.expect("what the error page says");
+    assert!(text.contains("This link does not work"), "{text}");
+    assert_eq!(outcome.shots.len(), 2, "{:?}", outcome.shots);
+    assert_eq!(walk.visit(), None);
+}
+
+#[tokio::test]
+async fn whoever_comes_by_is_told_how_to_connect() {
+    let walk = Walk::start(Instance::Beta).await;
+    let outcome = walk.take("info").await;
+    assert_eq!(outcome.console, [""; 0]);
+    assert_eq!(outcome.origins, [origin(walk.stack.gateway.url())]);
+    let text = outcome.text.expect("what the page says");
+    let line = format!(
+        "claude mcp add --transport http icgate {}",
+        walk.stack.mcp_url(Instance::Beta)
+    );
+    for told in [&line, "Claude.ai", "Cursor", "code --add-mcp", "ChatGPT"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert_eq!(outcome.shots.len(), 1, "{:?}", outcome.shots);
 }
 
 #[tokio::test]
@@ -358,4 +436,20 @@ async fn a_person_signs_in_for_a_device() {
     assert!(text.contains(&codes.user_code), "{text}");
     assert!(text.contains("television"), "{text}");
     device.fetch(&codes).await;
+}
+
+#[tokio::test]
+async fn a_person_refuses_a_device() {
+    let walk = Walk::start(Instance::Beta).await;
+    let device = Device::register(walk.stack.auth_server(Instance::Beta)).await;
+    let codes = device.codes(&[]).await;
+    let outcome = walk
+        .take_from("device_refused", &codes.verification_uri_complete)
+        .await;
+    assert_eq!(outcome.console, [""; 0]);
+    assert_eq!(outcome.shots.len(), 2, "{:?}", outcome.shots);
+    let text = outcome.text.expect("what the page says");
+    assert!(text.contains("No device waits with this code"), "{text}");
+    let (_, answer) = device.poll(&codes).await;
+    assert_eq!(answer["error"], "access_denied", "{answer}");
 }

@@ -1,6 +1,11 @@
 //! The official MCP conformance suite, against the real binaries on both wires.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use icgate_system::{AuthServer, Client, Consent, Instance, Proxy, Stack, free_port, repository};
 use tokio::{
@@ -25,13 +30,15 @@ async fn the_conformance_suite_on_the_current_wire() {
     conforms("2026-07-28").await;
 }
 
-/// Every server scenario that the revision requires; the baseline explains those that ask for the suite's own example
-/// tools. A listed one that passes fails the run.
+/// Every server scenario that the revision requires; the baseline explains the checks that do not apply, most of which
+/// ask for the suite's own example tools. A listed one that passes fails the run.
 async fn conforms(revision: &str) {
     let proxy = Proxy::start().await;
     let stack = Stack::start_behind(&proxy, &[]).await;
     let (_client, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
     proxy.sign_in(&tokens.access_token);
+    let baseline = repository().join(format!("tests/clients/oracles/conformance-{revision}.yaml"));
+    assert_explained(&baseline);
     let results = tempfile::tempdir().expect("a temporary directory");
     let mut suite = Command::new(installed("node"));
     suite
@@ -39,10 +46,27 @@ async fn conforms(revision: &str) {
         .args(["server", "--url", &stack.mcp_url(Instance::Beta)])
         .args(["--requirements", revision])
         .arg("--expected-failures")
-        .arg(repository().join(format!("tests/clients/oracles/conformance-{revision}.yaml")))
+        .arg(baseline)
         .arg("--output-dir")
         .arg(results.path());
     run(suite).await;
+}
+
+/// Every entry of a baseline names one check of a scenario and stands below the reason why it does not apply.
+fn assert_explained(baseline: &Path) {
+    let text = fs::read_to_string(baseline).expect("the baseline");
+    let (_, entries) = text.split_once("server:\n").expect("a list");
+    let lines: Vec<_> = entries.lines().map(str::trim).collect();
+    for entry in lines.chunks(2) {
+        let [reason, check] = entry else {
+            panic!("half an entry: {entry:?}");
+        };
+        assert!(
+            reason.starts_with("# ") && reason.ends_with('.'),
+            "{reason}"
+        );
+        assert!(check.starts_with("- ") && check.contains(':'), "{check}");
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeMap, fs, process::Stdio, time::Duration};
 
-use icgate_system::{Instance, Stack, repository};
-use serde_json::Value;
+use icgate_system::{Consent, Era, Instance, Stack, repository};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::clients::{installed, node};
@@ -38,6 +39,8 @@ async fn openid_client_on_devices() {
 
 async fn judged(judge: &str, instance: Instance, flow: &str) {
     let stack = Stack::start().await;
+    // The person has a connection already, so that they are asked about it on the way.
+    let (_, before) = stack.sign_in(instance, &Consent::default()).await;
     let (mut command, _dir) = node("oracles", &[judge, "person.mjs"]);
     person(&mut command, &stack, instance);
     let issuer = format!("{}{}", stack.gateway.url(), instance.prefix());
@@ -46,6 +49,10 @@ async fn judged(judge: &str, instance: Instance, flow: &str) {
     let passed: Value = serde_json::from_str(&printed).expect("what passed, as JSON");
     let passed = passed["passed"].as_array().expect("a list").len();
     assert!(passed >= 6, "{printed}");
+    // It was not ticked.
+    let agent = stack.mcp(instance, Era::Modern, &before.access_token);
+    let answer = agent.request("tools/list", json!({})).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text);
 }
 
 #[tokio::test]

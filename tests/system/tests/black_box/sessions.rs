@@ -34,7 +34,7 @@ async fn a_browser_connects_itself_and_sees_what_it_ends() {
     assert!(!policy.contains("script-src"), "{policy}");
     for text in [
         "black-box test",
-        "(this browser)",
+        "This browser",
         "Actions and questions",
         "read, act",
     ] {
@@ -80,7 +80,7 @@ async fn a_session_survives_kill_and_opens_nothing_elsewhere() {
     stack.signer.restart().await;
     stack.gateway.restart().await;
     let page = person.connections().await;
-    assert!(page.body.contains("(this browser)"), "{}", page.body);
+    assert!(page.body.contains("This browser"), "{}", page.body);
 
     // Another browser, the other instance, and another way to present it.
     let mut other = Browser::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use icgate_system::{Browser, Client, Consent, Era, Instance, Stack, Tokens, until_every};
+use icgate_system::{Browser, Client, Consent, Device, Era, Instance, Stack, Tokens, until_every};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -133,6 +133,44 @@ async fn a_code_needs_its_verifier_and_its_client() {
         ("code_verifier", wrong.as_str()),
     ];
     assert_invalid_grant(client.server.post("token", &form).await);
+}
+
+#[tokio::test]
+async fn a_resource_of_another_server_is_refused_wherever_it_is_named() {
+    let stack = Stack::start().await;
+    let (client, tokens) = stack.sign_in(Instance::Beta, &Consent::default()).await;
+    let device = Device::register(client.server.clone()).await;
+    let sibling = stack.mcp_url(Instance::Prod);
+    for foreign in ["https://other.example/mcp", sibling.as_str()] {
+        let refresh = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", tokens.refresh_token.as_str()),
+            ("client_id", client.client_id.as_str()),
+            ("resource", foreign),
+        ];
+        let codes = [
+            ("client_id", device.client_id.as_str()),
+            ("resource", foreign),
+        ];
+        for (endpoint, form) in [
+            ("token", refresh.as_slice()),
+            ("device_authorization", codes.as_slice()),
+        ] {
+            let (status, body) = client.server.post(endpoint, form).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{endpoint}: {body}");
+            assert_eq!(body["error"], "invalid_target", "{endpoint}");
+        }
+        let mut url = client.authorization().url;
+        let asked: Vec<_> = url.query_pairs().into_owned().collect();
+        let asked = asked.iter().filter(|(name, _)| name != "resource");
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(asked)
+            .append_pair("resource", foreign);
+        let page = Browser::new().get(&url).await;
+        assert_eq!(client.returned(&page.redirect())["error"], "invalid_target");
+    }
+    client.refreshed(&tokens.refresh_token).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Sending the person's browser, or the code, to where the attacker wants it.
 
-use icgate_system::{Browser, Client, Consent, Instance, Stack, http_client};
+use icgate_system::{Browser, Client, Consent, Instance, REDIRECT_URI, Stack, http_client};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
@@ -54,6 +54,13 @@ async fn open_redirect_in_every_parameter_leads_nowhere_else() {
             // To the client's own registered address, or back here; the value may ride along as `state` only.
             assert_eq!(location.host_str(), Some("127.0.0.1"), "{name}: {location}");
         }
+    }
+    // What only begins like the registered address is not it.
+    for more in ["/more", "x", "?next=1"] {
+        let longer = with(&good, "redirect_uri", &format!("{REDIRECT_URI}{more}"));
+        let answer = http_client().get(longer).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{more}");
+        assert!(!answer.headers().contains_key(header::LOCATION), "{more}");
     }
     // The same twice is no way around the check of the first or the second.
     let mut twice = good.clone();
