@@ -167,3 +167,21 @@ fn may_go_on(failure: &Failure) -> bool {
             | "IDENTITY_UNAVAILABLE"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ic::IcError;
+
+    #[test]
+    fn chunks_stay_in_the_store_while_the_installation_may_run() {
+        for error in [
+            IcError::OutcomeUnknown(String::new()),
+            IcError::Unverified(String::new()),
+            IcError::Unexpected(String::new()),
+        ] {
+            assert!(may_go_on(&Failure::ic(&error)), "{error}");
+        }
+        assert!(!may_go_on(&Failure::new("TRAPPED", "")));
+    }
+}
