@@ -1,6 +1,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use candid::Principal;
+use icgate_certificate::CertificateError;
 use tracing::info;
 
 use crate::{
@@ -90,6 +91,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The root key is none.
+    #[error("the root key cannot be used: {0}")]
+    RootKey(#[from] CertificateError),
     /// The client of Internet Identity cannot be set up.
     #[error("the client of Internet Identity cannot be set up: {0}")]
     Agent(String),
@@ -110,10 +114,11 @@ impl Signer {
                 "records are now under the current master key generation"
             );
         }
+        let root_key = RootKey::new(setup.root_key)?;
         let audit = Arc::<Audit>::default();
         let ii = InternetIdentity::new(
             setup.transport,
-            setup.root_key.clone(),
+            &root_key,
             Arc::clone(&audit),
             setup.clock.clone(),
         )
@@ -122,7 +127,7 @@ impl Signer {
         Ok(Arc::new(Self {
             store,
             ii,
-            root_key: RootKey::new(setup.root_key),
+            root_key,
             instances: instances
                 .map(|it| (it.name.clone(), Arc::new(it)))
                 .collect(),

@@ -401,9 +401,11 @@ async fn answers_that_were_tampered_with_are_not_believed() {
     let signer = world.signer().await;
     let (bearer, _) = world.connect(&signer, ALICE).await;
     let ii = world.devnet.description().canisters.ii.to_text();
-    for kind in ["query_signature", "certificate"] {
+    for kind in ["query_signature", "certificate", "foreign_subnet"] {
+        world.control("fault", json!({ "kind": "none" })).await;
+        let canister = (kind != "foreign_subnet").then_some(&ii);
         world
-            .control("fault", json!({ "kind": kind, "canister": ii }))
+            .control("fault", json!({ "kind": kind, "canister": canister }))
             .await;
         let error = world
             .whoami(&signer, &bearer, AccountName::Default)

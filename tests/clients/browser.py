@@ -8,7 +8,8 @@ the script of the callback page does. Prints the address the browser ends at: th
 address is the one that a device shows, with its code filled in: the person enters the code, confirms it, and the
 browser ends at the page that says to go back to the device.
 
-Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II, `ii` or `ii_prod`.
+Environment: ICGATE_TEST_DEVNET, devnet's Internet Computer URL; ICGATE_TEST_II, `ii` or `ii_prod`;
+ICGATE_TEST_TICK, a scope that the person ticks on the consent page besides those that are ticked there.
 Standard library only, so that clients of every language can share it.
 """
 
@@ -44,8 +45,12 @@ class Form(html.parser.HTMLParser):
         field = (attribute.get("name"), attribute.get("value") or "")
         if kind == "submit":
             self.button = self.button or field
-        elif field[0] and (kind not in ("checkbox", "radio") or "checked" in attribute):
+        elif field[0] and (kind not in ("checkbox", "radio") or "checked" in attribute or is_ticked(field)):
             self.fields.append(field)
+
+
+def is_ticked(field):
+    return field == ("scope", os.environ.get("ICGATE_TEST_TICK"))
 
 
 class KeepRedirect(urllib.request.HTTPRedirectHandler):

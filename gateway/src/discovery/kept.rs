@@ -7,6 +7,9 @@ use std::{
 
 use tokio::sync::Mutex;
 
+#[cfg(test)]
+pub(crate) use self::tests::let_pass;
+
 /// How soon a source that failed is asked again.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -59,10 +62,10 @@ impl<T> Kept<T> {
     ) -> Result<Served<T>, E> {
         let mut copy = self.copy.lock().await;
         if let Some(copy) = copy.as_ref() {
-            let fresh = copy.read_at.elapsed() < self.fresh_for;
+            let fresh = since(copy.read_at) < self.fresh_for;
             let failing = copy
                 .failed_at
-                .is_some_and(|failed| failed.elapsed() < self.retry_after);
+                .is_some_and(|failed| since(failed) < self.retry_after);
             if fresh || failing {
                 return Ok(copy.served(fresh));
             }
@@ -71,7 +74,7 @@ impl<T> Kept<T> {
             Ok(value) => Ok(copy
                 .insert(Copy {
                     value: Arc::new(value),
-                    read_at: Instant::now(),
+                    read_at: now(),
                     failed_at: None,
                 })
                 .served(true)),
@@ -80,7 +83,7 @@ impl<T> Kept<T> {
                     return Err(error);
                 };
                 tracing::warn!(%error, "a service is down; its last good copy is used");
-                copy.failed_at = Some(Instant::now());
+                copy.failed_at = Some(now());
                 Ok(copy.served(false))
             }
         }
@@ -91,16 +94,44 @@ impl<T> Copy<T> {
     fn served(&self, fresh: bool) -> Served<T> {
         Served {
             value: Arc::clone(&self.value),
-            outdated: (!fresh).then(|| self.read_at.elapsed()),
+            outdated: (!fresh).then(|| since(self.read_at)),
         }
     }
 }
 
+fn now() -> Instant {
+    #[cfg(test)]
+    return tests::now();
+    #[cfg(not(test))]
+    Instant::now()
+}
+
+fn since(time: Instant) -> Duration {
+    now().saturating_duration_since(time)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        cell::Cell,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use super::*;
+
+    thread_local! {
+        /// How far ahead of the clock a test is.
+        static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    pub(super) fn now() -> Instant {
+        Instant::now() + AHEAD.get()
+    }
+
+    /// Lets time go by for everything that is kept, in the thread of this test.
+    pub(crate) fn let_pass(time: Duration) {
+        AHEAD.set(AHEAD.get() + time);
+    }
 
     fn kept(fresh_for: Duration, retry_after: Duration) -> Kept<u32> {
         Kept {

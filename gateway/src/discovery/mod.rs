@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use url::Url;
 
+#[cfg(test)]
+pub(crate) use self::kept::let_pass;
 pub(crate) use self::{
     app::{App, Apps, Basis, Opened, ResolveError, known_domains},
     dashboards::{Dashboards, Entry, EntryKind, Profile, ServiceError},

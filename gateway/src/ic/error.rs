@@ -1,5 +1,6 @@
 use ic_agent::AgentError;
 use ic_transport_types::RejectResponse;
+use icgate_certificate::CertificateError;
 
 /// Why a call has no reply.
 #[non_exhaustive]
@@ -57,6 +58,16 @@ impl IcError {
             // A gateway that failed or gave up waiting may have delivered the request.
             500.. => IcError::AnswerLost,
             _ => IcError::Refused(status, String::from_utf8_lossy(body).into_owned()),
+        }
+    }
+}
+
+impl From<CertificateError> for IcError {
+    fn from(error: CertificateError) -> Self {
+        if error.is_of_content() {
+            IcError::Unexpected(error.to_string())
+        } else {
+            IcError::Unverified(error.to_string())
         }
     }
 }

@@ -3,7 +3,6 @@
 mod boundary;
 mod canister;
 mod canister_state;
-mod certificate;
 mod error;
 pub mod interfaces;
 mod reject;
@@ -15,12 +14,12 @@ use std::{future::Future, time::Duration};
 
 use ic_agent::{Agent, AgentError, agent::EnvelopeContent};
 use ic_transport_types::{Envelope, ReadStateResponse, TransportCallResponse};
+use icgate_certificate::{Certified, Status, Verifier};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
 use self::{
     boundary::{Boundary, Endpoint},
-    certificate::{Certified, Status, Verifier},
     subnet_keys::SubnetKeys,
 };
 
@@ -74,7 +73,7 @@ impl Ic {
     /// mainnet's when there is none. Connects to nothing yet.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When no HTTP client can be made, or the key is none.
     pub fn new(url: &Url, root_key: Option<&[u8]>) -> Result<Ic, IcError> {
         let http = boundary::http_client()?;
         let agent = Agent::builder()
@@ -89,7 +88,7 @@ impl Ic {
         }
         Ok(Ic {
             boundary: Boundary::new(http, url.clone()),
-            verifier: Verifier::new(agent.clone()),
+            verifier: Verifier::new(&agent.read_root_key())?,
             keys: SubnetKeys::new(agent.clone()),
             agent,
         })
@@ -212,7 +211,7 @@ impl Ic {
                 Err(IcError::TurnedAway(reject))
             }
             TransportCallResponse::Replied { certificate } => {
-                let certified = self.verifier.verify(certificate, canister).await?;
+                let certified = self.verify(certificate, canister).await?;
                 finished(certified.status(request_id)?)
             }
         }
@@ -260,7 +259,16 @@ impl Ic {
             .ok_or_else(|| IcError::Unexpected("an empty answer to read_state".to_owned()))?;
         let response: ReadStateResponse = serde_cbor::from_slice(&answer)
             .map_err(|error| IcError::Unexpected(error.to_string()))?;
-        self.verifier.verify(response.certificate, canister).await
+        self.verify(response.certificate, canister).await
+    }
+
+    async fn verify(
+        &self,
+        certificate: Vec<u8>,
+        canister: CanisterId,
+    ) -> Result<Certified, IcError> {
+        let verified = self.verifier.answer(certificate, canister.principal());
+        Ok(verified.await?)
     }
 
     /// Paths of the certified state, read as nobody.

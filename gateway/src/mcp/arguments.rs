@@ -4,7 +4,10 @@ use rmcp::model::JsonObject;
 use serde_json::Value;
 
 use super::failure::Failure;
-use crate::ic::CanisterId;
+use crate::{candid::foreign::one_line, ic::CanisterId};
+
+/// Most of an unknown argument's name that is repeated, in characters.
+const MAX_SHOWN: usize = 100;
 
 /// The arguments of one call. What is not taken is unknown.
 pub(super) struct Arguments(JsonObject);
@@ -73,7 +76,7 @@ impl Arguments {
         match self.0.keys().next() {
             None => Ok(()),
             Some(name) => Err(Failure::argument(
-                &crate::candid::foreign::shorten(name, 100),
+                &one_line(name, MAX_SHOWN),
                 "is not known to this tool",
             )),
         }

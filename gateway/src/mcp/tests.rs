@@ -1,5 +1,7 @@
 //! The endpoint as a client meets it, with a signer that answers by rote and an Internet Computer that is not there.
 
+mod outage;
+
 use std::{
     future::Future,
     net::SocketAddr,
@@ -127,16 +129,20 @@ struct Bench {
 }
 
 /// Nothing listens on the port of a listener that is gone.
+async fn nowhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
 async fn bench() -> Bench {
-    let nowhere = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    bench_with(nowhere).await
+    bench_with(nowhere().await).await
 }
 
 async fn bench_with(ic: SocketAddr) -> Bench {
+    bench_asking(ic, &Services::default()).await
+}
+
+async fn bench_asking(ic: SocketAddr, services: &Services) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(
@@ -157,7 +163,7 @@ async fn bench_with(ic: SocketAddr) -> Bench {
         store,
         wasm: Wasm::new(uploads, Fetcher::new(Reach::new(false))),
     };
-    let discovery = Discovery::new(&Services::default(), false);
+    let discovery = Discovery::new(services, false);
     let tools = Tools::new(Arc::new(ic), parts, &public_url, discovery, false);
     Bench {
         mcp: Mcp::over(tools, &public_url, Served::default()),

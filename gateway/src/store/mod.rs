@@ -5,6 +5,7 @@
 
 mod approvals;
 mod chores;
+mod credentials;
 mod device;
 mod digest;
 mod encoding;

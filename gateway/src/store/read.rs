@@ -149,15 +149,20 @@ async fn family(
     instance: InstanceName,
     hash: &Digest,
 ) -> Result<Option<Family>, StoreError> {
-    let row = sqlx::query("SELECT * FROM credentials WHERE hash = ?")
-        .bind(&hash.as_bytes()[..])
-        .fetch_optional(&mut *db)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let mut credential = encoding::credential(&row)?;
-    let Some(connection) = connection(&mut *db, instance, &credential.connection).await? else {
+    let rows = sqlx::query(
+        "SELECT * FROM credentials WHERE hash = ?1;
+         SELECT * FROM connections
+         WHERE id = (SELECT connection_id FROM credentials WHERE hash = ?1) AND instance = ?2",
+    )
+    .bind(&hash.as_bytes()[..])
+    .bind(instance.as_str())
+    .fetch_all(&mut *db)
+    .await?;
+    let [credential, connection] = rows.as_slice() else {
         return Ok(None);
     };
+    let mut credential = encoding::credential(credential)?;
+    let connection = encoding::connection(connection)?;
     // A connection that went on after another sign-in may do less than when the credential was issued.
     credential.scopes = credential.scopes.intersection(connection.scopes);
     // Only what was spent has any.

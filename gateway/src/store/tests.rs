@@ -194,6 +194,17 @@ async fn what_was_committed_is_there_after_reopening_and_nothing_else_is() {
 }
 
 #[tokio::test]
+async fn a_commit_waits_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let mut transaction = store.begin().await.unwrap();
+    let synchronous = sqlx::query_scalar::<_, i64>("PRAGMA synchronous")
+        .fetch_one(&mut *transaction.open)
+        .await;
+    assert_eq!(synchronous.unwrap(), 2, "FULL");
+}
+
+#[tokio::test]
 async fn a_flood_of_registrations_evicts_only_clients_without_a_connection() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;

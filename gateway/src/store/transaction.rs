@@ -1,11 +1,8 @@
-use sqlx::Row;
-
 use super::{
-    Digest, Limits, Moment, StoreError, chores, encoding,
-    records::{
-        Change, Chore, Client, Connection, CredentialKind, EndReason, Ending, IssuedCredential,
-        KeyRequest, PendingConnect,
-    },
+    Digest, Limits, Moment, StoreError, chores,
+    credentials::CredentialChanges,
+    encoding,
+    records::{Change, Chore, Client, Connection, EndReason, Ending, KeyRequest, PendingConnect},
     writer::Loan,
 };
 use crate::{connection::ConnectionId, throttle::Source};
@@ -60,7 +57,10 @@ impl Transaction {
     /// # Errors
     /// See [`StoreError`].
     pub async fn apply(&mut self, changes: &[Change], now: Moment) -> Result<(), StoreError> {
+        // They come last, all at once: they may belong to a connection that is added beside them.
+        let mut credentials = CredentialChanges::default();
         let mut grown: Option<&ConnectionId> = None;
+        let most = self.limits.credentials_per_connection;
         for change in changes {
             match change {
                 Change::SealCode { state, sealed } => self.seal_code(state, sealed).await?,
@@ -73,27 +73,32 @@ impl Transaction {
                     self.end_connection(connection, *reason, now).await?;
                 }
                 Change::AddCredential(credential) => {
-                    self.add_credential(credential).await?;
+                    credentials.add(credential);
                     if let Some(other) = grown.replace(&credential.connection)
                         && other != &credential.connection
                     {
-                        self.trim(other).await?;
+                        credentials.trim(other, most);
                     }
                 }
-                Change::Spend { hash, sealed } => self.spend(hash, sealed, now).await?,
+                Change::Spend { hash, sealed } => credentials.spend(hash, sealed, now),
                 Change::Present { hash, predecessor } => {
-                    self.present(hash, predecessor.as_ref(), now).await?;
+                    credentials.present(hash, predecessor.as_ref(), now);
                 }
-                Change::Forget(hash) => self.forget(hash).await?,
+                Change::Forget(hash) => {
+                    credentials.forget(hash);
+                    self.committed.revoked.push(*hash);
+                }
                 Change::Device(change) => self.change_device(change, now).await?,
                 Change::Sibling(change) => self.change_sibling(change).await?,
                 Change::Chore(chore) => self.add_chore(chore, now).await?,
             }
         }
-        match grown {
-            Some(connection) => self.trim(connection).await,
-            None => Ok(()),
+        if let Some(connection) = grown {
+            credentials.trim(connection, most);
         }
+        let trimmed = credentials.make(&mut self.open).await?;
+        self.committed.revoked.extend(trimmed);
+        Ok(())
     }
 
     /// Registers a client; at the limit another one without a connection and without a sign-in on its way makes
@@ -311,97 +316,6 @@ impl Transaction {
         for row in &tokens {
             self.committed.revoked.push(encoding::digest(row, "hash")?);
         }
-        Ok(())
-    }
-
-    async fn add_credential(&mut self, credential: &IssuedCredential) -> Result<(), StoreError> {
-        let (redirect_uri, code_challenge) = match &credential.kind {
-            CredentialKind::Code {
-                redirect_uri,
-                code_challenge,
-            } => (Some(redirect_uri), Some(code_challenge)),
-            CredentialKind::Device { code_challenge } => (None, code_challenge.as_ref()),
-            CredentialKind::Access
-            | CredentialKind::Refresh
-            | CredentialKind::Session
-            | CredentialKind::ApiKey => (None, None),
-        };
-        sqlx::query(
-            "INSERT INTO credentials (hash, kind, connection_id, predecessor, predecessor_slot, slot, scopes,
-                 redirect_uri, code_challenge, issued_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&credential.hash.as_bytes()[..])
-        .bind(encoding::kind_text(&credential.kind))
-        .bind(credential.connection.as_str())
-        .bind(credential.predecessor.as_ref().map(|hash| &hash.as_bytes()[..]))
-        .bind(&credential.predecessor_slot)
-        .bind(&credential.slot)
-        .bind(credential.scopes.to_string())
-        .bind(redirect_uri)
-        .bind(code_challenge)
-        .bind(encoding::seconds(credential.issued_at))
-        .bind(encoding::seconds(credential.expires_at))
-        .execute(&mut *self.open)
-        .await?;
-        Ok(())
-    }
-
-    /// Refreshing in a loop must not grow the database without end.
-    async fn trim(&mut self, connection: &ConnectionId) -> Result<(), StoreError> {
-        let gone = sqlx::query(
-            "DELETE FROM credentials WHERE hash IN (
-                 SELECT hash FROM credentials WHERE connection_id = ?
-                 ORDER BY issued_at DESC, rowid DESC LIMIT -1 OFFSET ?)
-             RETURNING hash, kind",
-        )
-        .bind(connection.as_str())
-        .bind(i64::from(self.limits.credentials_per_connection))
-        .fetch_all(&mut *self.open)
-        .await?;
-        for row in &gone {
-            if row.try_get::<&str, _>("kind")? == "access" {
-                self.committed.revoked.push(encoding::digest(row, "hash")?);
-            }
-        }
-        Ok(())
-    }
-
-    async fn spend(&mut self, hash: &Digest, sealed: &[u8], now: Moment) -> Result<(), StoreError> {
-        sqlx::query("UPDATE credentials SET spent_at = ?, sealed = ? WHERE hash = ?")
-            .bind(encoding::seconds(now))
-            .bind(sealed)
-            .bind(&hash.as_bytes()[..])
-            .execute(&mut *self.open)
-            .await?;
-        Ok(())
-    }
-
-    async fn present(
-        &mut self,
-        hash: &Digest,
-        predecessor: Option<&Digest>,
-        now: Moment,
-    ) -> Result<(), StoreError> {
-        // Without a predecessor the second statement finds nothing.
-        sqlx::query(
-            "UPDATE credentials SET presented_at = ?1 WHERE hash = ?2;
-             UPDATE credentials SET succeeded_at = ?1 WHERE hash = ?3 AND succeeded_at IS NULL",
-        )
-        .bind(encoding::seconds(now))
-        .bind(&hash.as_bytes()[..])
-        .bind(predecessor.map(|hash| &hash.as_bytes()[..]))
-        .execute(&mut *self.open)
-        .await?;
-        Ok(())
-    }
-
-    async fn forget(&mut self, hash: &Digest) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM credentials WHERE hash = ?")
-            .bind(&hash.as_bytes()[..])
-            .execute(&mut *self.open)
-            .await?;
-        self.committed.revoked.push(*hash);
         Ok(())
     }
 

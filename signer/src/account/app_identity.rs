@@ -55,7 +55,7 @@ impl AppIdentity {
         };
         let chain = vec![signed];
         root_key
-            .verify_chain(canister, prepared.user_key.clone(), chain.clone())
+            .verify_chain(canister, &prepared.user_key, &chain)
             .await
             .map_err(|error| IdentityCallError::Unexpected(error.to_string()))?;
         Ok(Self {

@@ -69,11 +69,7 @@ impl Signer {
             .check(leaf, instance.canister, self.clock.now())
             .map_err(refusal::chain)?;
         self.root_key
-            .verify_chain(
-                instance.canister,
-                chain.public_key.clone(),
-                chain.hops.clone(),
-            )
+            .verify_chain(instance.canister, &chain.public_key, &chain.hops)
             .await
             .map_err(|error| refusal::chain_signature(&error))
     }

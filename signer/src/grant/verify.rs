@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use candid::Principal;
 use ic_agent::{
@@ -7,6 +7,7 @@ use ic_agent::{
     identity::{DelegatedIdentity, Identity},
 };
 use ic_transport_types::SignedDelegation;
+use icgate_certificate::{CanisterSigned, CertificateError, Verifier};
 
 /// DER of a canister-signature public key (interface specification, "Canister signatures") between the outer length
 /// and the inner one.
@@ -15,8 +16,11 @@ const CANISTER_SIGNATURE: [u8; 14] = [
 ];
 
 /// The Internet Computer's root key that everything is verified against: pinned by the configuration, never fetched.
-#[derive(Clone)]
-pub struct RootKey(Arc<[u8]>);
+#[derive(Debug, Clone)]
+pub struct RootKey {
+    verifier: Verifier,
+    der: Arc<[u8]>,
+}
 
 /// Why a delegation is not believed.
 #[non_exhaustive]
@@ -32,74 +36,94 @@ pub enum VerifyError {
 
 impl RootKey {
     /// A root key, DER.
-    pub fn new(der: Vec<u8>) -> Self {
-        Self(der.into())
+    ///
+    /// # Errors
+    /// When it is no BLS12-381 key.
+    pub fn new(der: Vec<u8>) -> Result<Self, CertificateError> {
+        Ok(Self {
+            verifier: Verifier::new(&der)?,
+            der: der.into(),
+        })
     }
 
     /// The key, DER.
     pub fn der(&self) -> &[u8] {
-        &self.0
+        &self.der
+    }
+
+    /// What verifies certificates against it.
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// Verifies that a chain of delegations, each signed by the key before it, leads from a key of `canister` to its
-    /// last hop's key. Pairings make this milliseconds of work: it runs off the request threads.
+    /// last hop's key. Signatures take up to milliseconds: they are checked off the request threads.
     ///
     /// # Errors
     /// See [`VerifyError`].
     pub async fn verify_chain(
         &self,
         canister: Principal,
-        public_key: Vec<u8>,
-        chain: Vec<SignedDelegation>,
+        public_key: &[u8],
+        chain: &[SignedDelegation],
     ) -> Result<(), VerifyError> {
-        let root_key = self.clone();
-        tokio::task::spawn_blocking(move || root_key.verify(canister, public_key, chain))
+        let seed = seed_of(canister, public_key).ok_or(VerifyError::ForeignCanister)?;
+        let [first, further @ ..] = chain else {
+            return Err(VerifyError::Signature("it is empty".to_owned()));
+        };
+        let signed = CanisterSigned {
+            canister,
+            seed: seed.to_vec(),
+            message: first.delegation.signable(),
+            signature: first.signature.clone(),
+        };
+        self.verifier
+            .canister_signature(signed)
+            .await
+            .map_err(|error| VerifyError::Signature(error.to_string()))?;
+        if further.is_empty() {
+            return Ok(());
+        }
+        let (this, key) = (self.clone(), first.delegation.pubkey.clone());
+        let further = further.to_vec();
+        tokio::task::spawn_blocking(move || this.verify_further(key, further))
             .await
             .unwrap_or_else(|_| Err(VerifyError::Signature("the check broke off".to_owned())))
     }
 
-    fn verify(
+    /// Hops after the canister's own, which are signed with keys of any kind.
+    fn verify_further(
         &self,
-        canister: Principal,
-        public_key: Vec<u8>,
+        key: Vec<u8>,
         chain: Vec<SignedDelegation>,
     ) -> Result<(), VerifyError> {
-        if !is_key_of(canister, &public_key) {
-            return Err(VerifyError::ForeignCanister);
-        }
-        let leaf = chain
-            .last()
-            .map(|hop| Principal::self_authenticating(&hop.delegation.pubkey));
-        let leaf = Leaf(leaf.ok_or_else(|| VerifyError::Signature("it is empty".to_owned()))?);
-        DelegatedIdentity::new_with_root_key(public_key, Box::new(leaf), chain, self.der())
+        let leaf = chain.last().map_or(&key, |hop| &hop.delegation.pubkey);
+        let leaf = Leaf(Principal::self_authenticating(leaf));
+        DelegatedIdentity::new_with_root_key(key, Box::new(leaf), chain, self.der())
             .map(drop)
             .map_err(|error| VerifyError::Signature(error.to_string()))
     }
 }
 
-impl fmt::Debug for RootKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RootKey(..)")
-    }
-}
-
 /// Whether a public key (DER) is a canister-signature key of the canister.
 pub(crate) fn is_key_of(canister: Principal, public_key: &[u8]) -> bool {
+    seed_of(canister, public_key).is_some()
+}
+
+/// What tells the canister-signature keys (DER) of the canister apart; none when it is not one of them.
+fn seed_of(canister: Principal, public_key: &[u8]) -> Option<&[u8]> {
     let body = match public_key {
         [0x30, length, body @ ..] if usize::from(*length) == body.len() && *length < 0x80 => body,
-        _ => return false,
+        _ => return None,
     };
-    let Some(bits) = body.strip_prefix(&CANISTER_SIGNATURE) else {
-        return false;
-    };
-    match bits {
-        [0x03, length, 0x00, key @ ..] if usize::from(*length) == key.len() + 1 => {
-            let id = canister.as_slice();
-            key.first()
-                .is_some_and(|&length| usize::from(length) == id.len())
-                && key[1..].starts_with(id)
+    match body.strip_prefix(&CANISTER_SIGNATURE)? {
+        [0x03, length, 0x00, id_length, key @ ..]
+            if usize::from(*length) == key.len() + 2
+                && usize::from(*id_length) == canister.as_slice().len() =>
+        {
+            key.strip_prefix(canister.as_slice())
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,22 +9,17 @@ use ic_agent::{
 
 use super::{IcRequest, Transport};
 
-/// An agent that verifies everything against the pinned root key and moves its bytes through the transport. It signs
-/// nothing: requests are given to it signed.
-pub(super) fn agent(
-    transport: Arc<dyn Transport>,
-    root_key: Vec<u8>,
-    max_polling: Duration,
-) -> Result<Agent, AgentError> {
+/// An agent that asks queries, verifies their answers against the pinned root key and moves its bytes through the
+/// transport. It signs nothing: requests are given to it signed.
+pub(super) fn agent(transport: Arc<dyn Transport>, root_key: &[u8]) -> Result<Agent, AgentError> {
     let agent = Agent::builder()
         // Only the path of this address is used.
         .with_url("https://ic.invalid")
         .with_arc_http_middleware(Arc::new(Carrier(transport)))
         .with_verify_query_signatures(true)
-        .with_max_polling_time(max_polling)
         .with_max_concurrent_requests(512)
         .build()?;
-    agent.set_root_key(root_key);
+    agent.set_root_key(root_key.to_vec());
     Ok(agent)
 }
 

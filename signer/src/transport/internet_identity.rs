@@ -1,16 +1,16 @@
 use std::{sync::Arc, time::Duration};
 
 use candid::{CandidType, Principal};
-use ic_agent::{Agent, AgentError, agent::CallResponse};
-use ic_transport_types::{
-    Delegation, DelegationPermissions, RejectCode, RequestId, SignedDelegation,
-};
+use ic_agent::{Agent, AgentError};
+use ic_transport_types::{Delegation, DelegationPermissions, SignedDelegation};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::{
     Transport,
     agent::agent,
+    node_keys::NodeKeys,
+    update::Updates,
     wire::{self, AccountDelegationError, Answer},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     clock::{Clock, MINUTE, Nanos},
     connection::AccessLevel,
     envelope::{Call, Identity, Invocation, SignedEnvelope, sign},
+    grant::RootKey,
     vault::random,
 };
 
@@ -33,6 +34,8 @@ const DECODING: usize = 1 << 20;
 #[derive(Debug)]
 pub struct InternetIdentity {
     agent: Agent,
+    node_keys: NodeKeys,
+    updates: Updates,
     audit: Arc<Audit>,
     clock: Clock,
 }
@@ -87,18 +90,21 @@ pub enum IdentityCallError {
 }
 
 impl InternetIdentity {
-    /// A client of Internet Identity over a transport, with a pinned root key (DER).
+    /// A client of Internet Identity over a transport, with a pinned root key.
     ///
     /// # Errors
     /// When the agent cannot be set up.
     pub fn new(
         transport: Arc<dyn Transport>,
-        root_key: Vec<u8>,
+        root_key: &RootKey,
         audit: Arc<Audit>,
         clock: Clock,
     ) -> Result<Self, AgentError> {
+        let agent = agent(Arc::clone(&transport), root_key.der())?;
         Ok(Self {
-            agent: agent(transport, root_key, DEADLINE)?,
+            node_keys: NodeKeys::new(agent.clone()),
+            updates: Updates::new(transport, root_key.verifier().clone()),
+            agent,
             audit,
             clock,
         })
@@ -257,22 +263,11 @@ impl InternetIdentity {
                 nonce,
             },
         );
+        // The delegation that an update prepares is fetched by a query.
+        self.node_keys.warm(canister);
         let request_id = signed.request_id;
-        let calling = async {
-            match self.agent.update_signed(canister, signed.envelope).await? {
-                CallResponse::Response(reply) => Ok(reply),
-                CallResponse::Poll(_) => {
-                    let status = self.sign(caller, Invocation::ReadState { request_id });
-                    let request_id = RequestId::new(&request_id);
-                    let (reply, _) = self
-                        .agent
-                        .wait_signed(&request_id, canister, status.envelope)
-                        .await?;
-                    Ok(reply)
-                }
-            }
-        };
-        within_deadline(calling).await
+        let status = || self.sign(caller, Invocation::ReadState { request_id });
+        within_deadline(self.updates.call(canister, signed, status)).await
     }
 
     async fn query(
@@ -291,7 +286,12 @@ impl InternetIdentity {
                 arg,
             },
         );
-        within_deadline(self.agent.query_signed(canister, signed.envelope)).await
+        let asking = async {
+            self.node_keys.ready(canister).await;
+            let answer = self.agent.query_signed(canister, signed.envelope);
+            answer.await.map_err(failure)
+        };
+        within_deadline(asking).await
     }
 
     fn sign(&self, caller: &Identity, invocation: Invocation) -> SignedEnvelope {
@@ -304,17 +304,16 @@ impl InternetIdentity {
 }
 
 async fn within_deadline(
-    call: impl Future<Output = Result<Vec<u8>, AgentError>>,
+    call: impl Future<Output = Result<Vec<u8>, IdentityCallError>>,
 ) -> Result<Vec<u8>, IdentityCallError> {
-    match timeout(DEADLINE, call).await {
-        Ok(outcome) => outcome.map_err(failure),
-        Err(_) => Err(IdentityCallError::Unavailable(
+    timeout(DEADLINE, call).await.unwrap_or_else(|_| {
+        Err(IdentityCallError::Unavailable(
             "no answer in time".to_owned(),
-        )),
-    }
+        ))
+    })
 }
 
-/// Sorts an agent's error: what a retry may cure is apart from what it will not.
+/// Sorts a query's error: what a retry may cure is apart from what it will not.
 fn failure(error: AgentError) -> IdentityCallError {
     let cause = error.to_string();
     match error {
@@ -324,11 +323,6 @@ fn failure(error: AgentError) -> IdentityCallError {
         | AgentError::InvalidHttpResponse(_)
         | AgentError::CertificateOutdated(_)
         | AgentError::HttpError(_) => IdentityCallError::Unavailable(cause),
-        AgentError::CertifiedReject { reject, .. }
-            if reject.reject_code == RejectCode::SysTransient =>
-        {
-            IdentityCallError::Unavailable(cause)
-        }
         _ => IdentityCallError::Unexpected(cause),
     }
 }

@@ -5,6 +5,8 @@
 mod agent;
 mod direct;
 mod internet_identity;
+mod node_keys;
+mod update;
 mod wire;
 
 use async_trait::async_trait;

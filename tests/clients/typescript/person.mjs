@@ -17,6 +17,8 @@ export class Person {
   clientMetadataUrl = process.env.ICGATE_TEST_CLIENT_DOCUMENT;
   // The parameters of the authorization response, once the browser came back.
   answer = new URLSearchParams();
+  // How often the browser was needed.
+  signIns = 0;
 
   #client;
   #tokens;
@@ -48,6 +50,7 @@ export class Person {
     this.#discovery = state;
   }
   redirectToAuthorization(url) {
+    this.signIns += 1;
     const browser = process.env.ICGATE_TEST_BROWSER;
     const ended = execFileSync("python3", [browser, url.href], { encoding: "utf8", timeout: 120_000 });
     this.answer = new URL(ended.trim()).searchParams;

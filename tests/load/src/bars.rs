@@ -60,11 +60,12 @@ impl fmt::Display for Bar {
 }
 
 /// Every bar of a run.
-pub(crate) fn bars(report: &Report) -> [Bar; 9] {
+pub(crate) fn bars(report: &Report) -> [Bar; 10] {
     let Report {
         calls,
         signing,
         tokens,
+        certificates,
         after_start,
         ..
     } = report;
@@ -109,6 +110,11 @@ pub(crate) fn bars(report: &Report) -> [Bar; 9] {
             "(e) refresh grants per second of CPU, gateway and signer",
             1e6 / tokens.refresh.cpu_us,
             Bound::AtLeast(1200.0),
+        ),
+        bar(
+            "(f) certificate, delegation remembered, times ic-agent's check",
+            certificates.remembered_us / certificates.by_agent_us,
+            Bound::AtMost(0.4),
         ),
         bar(
             "gateway, MiB after start",

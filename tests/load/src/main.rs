@@ -9,6 +9,7 @@
 mod bars;
 mod baseline;
 mod calls;
+mod certificates;
 mod closed_loop;
 mod connection;
 mod cores;
@@ -125,6 +126,7 @@ async fn measure(settings: Settings) -> Result<Report, Failure> {
         calls: calls::measure(&stack, settings).await?,
         signing: signing::measure(&stack, settings).await?,
         tokens: tokens::measure(&stack, settings).await?,
+        certificates: certificates::measure(&stack, settings).await?,
         after_start,
         after_load: memory(&stack)?,
     })

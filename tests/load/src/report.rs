@@ -17,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) calls: Calls,
     pub(crate) signing: Signing,
     pub(crate) tokens: Tokens,
+    pub(crate) certificates: Certificates,
     pub(crate) after_start: Memory,
     pub(crate) after_load: Memory,
 }
@@ -56,6 +57,21 @@ pub(crate) struct Tokens {
     pub(crate) fsyncs_per_second: f64,
 }
 
+/// Scenario (f), and CPU for the check of one certificate in process.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    /// Update calls whose subnet's delegation is remembered.
+    pub(crate) remembered: Figures,
+    /// Update calls with a delegation in every certificate that was never seen.
+    pub(crate) renewed: Figures,
+    /// By the agent library: both signatures, in Rust.
+    pub(crate) by_agent_us: f64,
+    /// As the gateway does it with a delegation that was never seen: both signatures.
+    pub(crate) renewed_us: f64,
+    /// The same once the delegation is remembered: one signature.
+    pub(crate) remembered_us: f64,
+}
+
 /// Resident memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
@@ -92,6 +108,7 @@ impl fmt::Display for Report {
             calls,
             signing,
             tokens,
+            certificates,
             after_start,
             after_load,
         } = self;
@@ -117,6 +134,14 @@ impl fmt::Display for Report {
             ("(d) signed envelope, stream", &signing.stream),
             ("(e) code grant, durable", &tokens.code),
             ("(e) refresh grant in rotation, durable", &tokens.refresh),
+            (
+                "(f) update as the user, delegation of the subnet remembered",
+                &certificates.remembered,
+            ),
+            (
+                "(f) update as the user, a new delegation each time",
+                &certificates.renewed,
+            ),
         ] {
             writeln!(f, "| {name} {figures}")?;
         }
@@ -135,6 +160,18 @@ impl fmt::Display for Report {
                 signing.in_process_per_second,
             ),
             ("4 KiB written and synchronised", tokens.fsyncs_per_second),
+            (
+                "certificate verified by ic-agent (two signatures, in Rust)",
+                1e6 / certificates.by_agent_us,
+            ),
+            (
+                "certificate verified, new delegation (two signatures, blst)",
+                1e6 / certificates.renewed_us,
+            ),
+            (
+                "certificate verified, delegation remembered (one, blst)",
+                1e6 / certificates.remembered_us,
+            ),
         ] {
             writeln!(f, "| {name} | {rate:.0} | {:.1} |", 1e6 / rate)?;
         }
@@ -148,7 +185,12 @@ impl fmt::Display for Report {
             writeln!(f, "| {name} | {start:.1} | {load:.1} |")?;
         }
 
-        writeln!(f, "\n| bar | measured | bound | |")?;
+        writeln!(
+            f,
+            "\nGrants per second of CPU: the grants of a round by the user and system time that gateway and signer spent on \
+             them together, so what the two answer in a second when they have one core between them.\n"
+        )?;
+        writeln!(f, "| bar | measured | bound | |")?;
         writeln!(f, "|---|---:|---:|---|")?;
         for bar in bars(self) {
             writeln!(f, "{bar}")?;

@@ -55,6 +55,10 @@ pub enum Fault {
     QuerySignature,
     /// Certificates carry a wrong signature.
     Certificate,
+    /// Certificates come from a subnet that the root subnet vouches for and that hosts other canisters.
+    ForeignSubnet,
+    /// Every certificate carries a subnet delegation made for it alone.
+    FreshDelegation,
     /// Nothing is answered.
     Unreachable,
     /// Every answer takes so many milliseconds.
@@ -81,6 +85,9 @@ pub struct IcRequest {
     /// Who signed it.
     #[serde(default)]
     pub sender: Option<String>,
+    /// The last label of the first path that a `read_state` asks for.
+    #[serde(default)]
+    pub reads: Option<String>,
 }
 
 impl Devnet {
@@ -199,6 +206,8 @@ impl Devnet {
         let body = match fault {
             Fault::QuerySignature => json!({ "kind": "query_signature" }),
             Fault::Certificate => json!({ "kind": "certificate" }),
+            Fault::ForeignSubnet => json!({ "kind": "foreign_subnet" }),
+            Fault::FreshDelegation => json!({ "kind": "fresh_delegation" }),
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
             Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::Devnet;
 
-/// What happens to the next call of one method.
+/// What happens to the next call of one method, or the next read of one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interference {
     /// It runs when it is let go, whether or not its caller is still there.
@@ -39,7 +39,7 @@ impl Devnet {
         self.control("cmc", &conduct).await;
     }
 
-    /// Interferes with the next call of a method.
+    /// Interferes with the next call of a method, or the next read of a path that ends so.
     pub async fn interfere(&self, canister: &str, method: &str, how: Interference) {
         let action = match how {
             Interference::HoldBefore => "hold_before",
@@ -57,7 +57,7 @@ impl Devnet {
         self.control("release", &json!({})).await;
     }
 
-    /// How many calls are held.
+    /// How many calls and reads are held.
     pub async fn held(&self) -> u64 {
         self.look("held", &[]).await["held"]
             .as_u64()

@@ -92,13 +92,22 @@ impl Stack {
         Self::start_all(handshake, &settings).await
     }
 
+    /// Starts all three; the gateway also trusts the roots of this PEM file when it reads websites.
+    pub async fn start_trusting(ca: &str) -> Self {
+        let env = [("SSL_CERT_FILE", ca)];
+        Self::start_at(Handshake::default(), Self::own_place(), "", &env).await
+    }
+
     async fn start_all(handshake: Handshake, settings: &str) -> Self {
+        Self::start_at(handshake, Self::own_place(), settings, &[]).await
+    }
+
+    fn own_place() -> Place {
         let port = free_port();
-        let place = Place {
+        Place {
             url: format!("http://127.0.0.1:{port}"),
             port,
-        };
-        Self::start_at(handshake, place, settings, &[]).await
+        }
     }
 
     /// Starts all three, the gateway behind a proxy whose address it takes for its own, with further environment

@@ -103,6 +103,8 @@ fn gateway_and_signer_know_the_wire_format_and_not_each_other() {
         graph.all("icgate-signer", &[]),
         graph.all("icgate-proto", &[]),
     );
+    let certificate = graph.all("icgate-certificate", &[]);
+    assert!(!certificate.iter().any(|name| name.starts_with("icgate-")));
     assert!(gateway.contains("icgate-proto") && !gateway.contains("icgate-signer"));
     assert!(signer.contains("icgate-proto") && !signer.contains("icgate-gateway"));
     assert!(!proto.contains("icgate-gateway") && !proto.contains("icgate-signer"));

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{
-    About, Effect, number,
+    About, Effect, RAW, number,
     operator::{Operator, known, unknown},
+    raw_schema,
     wire::{LogRecord, Logs},
 };
 use crate::{
@@ -38,6 +39,7 @@ pub(super) fn entry() -> Entry {
                 } },
             },
             "next_cursor": { "type": ["string", "null"] },
+            RAW: raw_schema(),
         }),
         effect: Effect::Reads,
     }

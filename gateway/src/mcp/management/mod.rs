@@ -30,6 +30,14 @@ pub(super) fn entries() -> Vec<Entry> {
     entries
 }
 
+/// The one property of a result whose shape is not known here.
+const RAW: &str = "raw";
+
+/// Schema of [`RAW`].
+fn raw_schema() -> Value {
+    json!({ "type": "string", "description": "In place of the rest, when its shape is not known here" })
+}
+
 /// What a tool of this family is, apart from what runs it.
 struct About {
     name: &'static str,
@@ -69,9 +77,11 @@ impl About {
             properties["canister_id"] = json!({ "type": "string" });
             required.insert(0, "canister_id");
         }
+        // What may come as it is in place of the rest leaves nothing that must be there.
         let result: Vec<&String> = self
             .result
             .as_object()
+            .filter(|result| !result.contains_key(RAW))
             .map(|result| result.keys().collect())
             .unwrap_or_default();
         let annotations = ToolAnnotations::with_title(self.title)
@@ -123,6 +133,26 @@ mod tests {
                 changes || annotations.destructive_hint == Some(false),
                 "{name}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_of_an_unknown_shape_is_what_its_tool_declares() {
+        let reply = candid::encode_one("something new").unwrap();
+        let output = operator::unknown(reply, "it").await;
+        let raw = output.structured().as_object().unwrap();
+        for name in [
+            "canister_status",
+            "take_snapshot",
+            "list_snapshots",
+            "canister_logs",
+        ] {
+            let entry = entries().into_iter().find(|entry| entry.tool.name == name);
+            let schema = entry.unwrap().tool.output_schema.unwrap();
+            assert_eq!(schema["required"], json!([]), "{name}");
+            for key in raw.keys() {
+                assert_eq!(schema["properties"][key]["type"], "string", "{name}");
+            }
         }
     }
 }

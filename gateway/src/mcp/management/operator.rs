@@ -3,7 +3,7 @@
 use candid::CandidType;
 use serde::Deserialize;
 
-use super::{refused::refused, wire::OfCanister};
+use super::{RAW, refused::refused, wire::OfCanister};
 use crate::{
     connection::AccessLevel,
     ic::CanisterId,
@@ -58,6 +58,7 @@ impl<'a> Operator<'a> {
         method: &str,
         argument: impl CandidType,
     ) -> Result<Answered, Failure> {
+        self.caller.doing("waiting for the management canister");
         match self
             .identity
             .manage(self.canister, method, (argument,))
@@ -101,7 +102,7 @@ pub(super) fn known<T: CandidType + for<'d> Deserialize<'d>>(reply: &[u8]) -> Op
 /// A reply in a shape that is not known here, as it is.
 pub(super) async fn unknown(reply: Vec<u8>, what: &str) -> Output {
     let text = crate::candid::decode::reply(reply, None, "").await.text;
-    let structured = serde_json::json!({ "raw": text });
+    let structured = serde_json::json!({ (RAW): text });
     Output::new(
         format!(
             "The reply has a shape this server does not know, so here is {what} as it came:\n{text}"

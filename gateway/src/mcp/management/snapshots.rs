@@ -4,8 +4,9 @@ use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 
 use super::{
-    About, Effect, number,
+    About, Effect, RAW, number,
     operator::{Operator, known, may_update, unknown},
+    raw_schema,
     wire::{OfSnapshot, Snapshot, TakeSnapshot},
 };
 use crate::mcp::{
@@ -24,6 +25,8 @@ pub(super) fn entries() -> Vec<Entry> {
     let snapshot = json!({
         "id": { "type": "string" }, "taken_at": { "type": "string" }, "bytes": { "type": "integer" },
     });
+    let mut taken = snapshot.clone();
+    taken[RAW] = raw_schema();
     vec![
         About {
             name: "take_snapshot",
@@ -32,7 +35,7 @@ pub(super) fn entries() -> Vec<Entry> {
                           canister first for a consistent one.",
             arguments: json!({ "replace_snapshot": id() }),
             required: &[],
-            result: snapshot.clone(),
+            result: taken,
             effect: Effect::Adds,
         }
         .entry(|tools, caller, arguments| Box::pin(take(tools, caller, arguments))),
@@ -44,6 +47,7 @@ pub(super) fn entries() -> Vec<Entry> {
             required: &[],
             result: json!({
                 "snapshots": { "type": "array", "items": { "type": "object", "properties": snapshot } },
+                RAW: raw_schema(),
             }),
             effect: Effect::Reads,
         }

@@ -4,9 +4,10 @@ use candid::Nat;
 use serde_json::{Value, json};
 
 use super::{
-    About, Effect,
+    About, Effect, RAW,
     number::{self, number_schema},
     operator::{Operator, known, unknown},
+    raw_schema,
     wire::{CurrentSettings, LogVisibility, RunState, Status},
 };
 use crate::mcp::{
@@ -31,6 +32,7 @@ pub(super) fn entry() -> Entry {
             "cycles": number_schema(),
             "module_hash": { "type": ["string", "null"] },
             "settings": { "type": "object" },
+            RAW: raw_schema(),
         }),
         effect: Effect::Reads,
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{
     caller::Caller,
     catalog::{Catalog, Tools},
+    discovery::outdated,
     interface, oql,
 };
 use crate::{
@@ -141,10 +142,15 @@ pub(super) async fn read(
         return Ok(one(uri, text.text.to_owned(), MARKDOWN));
     }
     if let Some(canister) = canister(uri) {
-        return interface(catalog.tools(), canister, uri).await;
+        caller.doing("reading the canister's interface");
+        let reading = interface(catalog.tools(), canister, uri);
+        return caller.keep_informed(reading).await;
     }
     if let Some(name) = uri.strip_prefix("skill://").filter(|_| catalog.has(SKILLS)) {
-        return skill(catalog.tools(), name, uri).await;
+        caller.doing("reading the skill");
+        return caller
+            .keep_informed(skill(catalog.tools(), name, uri))
+            .await;
     }
     if let Some(domain) = uri.strip_prefix("app://").filter(|_| catalog.has(APPS)) {
         return app(catalog, caller, domain, uri).await;
@@ -176,11 +182,13 @@ async fn interface(
 
 async fn skill(tools: &Tools, name: &str, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     match tools.discovery.skills.read(name).await {
-        Ok(reading) => Ok(one(
-            uri,
-            shorten(&reading.text.value, MAX_RESOURCE),
-            MARKDOWN,
-        )),
+        Ok(reading) => {
+            let mut text = shorten(&reading.text.value, MAX_RESOURCE);
+            if let Some(age) = reading.text.outdated {
+                text = format!("{}\n\n{text}", outdated("This skill", age));
+            }
+            Ok(one(uri, text, MARKDOWN))
+        }
         Err(SkillError::Unknown(nearest)) => {
             let hint = nearest.map_or_else(String::new, |name| format!(" Did you mean {name}?"));
             Err(not_found(uri, format!("There is no such skill.{hint}")))

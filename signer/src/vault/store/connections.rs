@@ -1,4 +1,4 @@
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use super::{
     ConnectionRecord, GrantKeyRecord, GrantRecord, SlotRecord, Store, StoreError, Tables,
@@ -183,34 +183,24 @@ impl Store {
         let known = sqlx::query(
             "DELETE FROM slots WHERE connection_id = ?1 AND expires_at <= ?2;
              DELETE FROM slots WHERE connection_id = ?1 AND id IN (SELECT value FROM json_each(?3));
-             SELECT 1 FROM slots WHERE connection_id = ?1 AND id = ?4",
+             SELECT (SELECT count(*) FROM slots WHERE connection_id = ?1) AS there
+             FROM slots WHERE connection_id = ?1 AND id = ?4",
         )
         .bind(id)
         .bind(time(change.now))
         .bind(json_array(change.dropped))
         .bind(by)
-        .fetch_all(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        if known.is_empty() {
-            return Err(StoreError::NoConnection);
-        }
-        for (slot, record) in change.added.iter().zip(&sealed) {
-            insert_slot(&mut tx, id, &slot.id, slot.record.expires_at, record).await?;
-        }
-        let added = change.added.iter().map(|slot| slot.id.as_str());
-        let evicted = sqlx::query(
-            "DELETE FROM slots WHERE connection_id = ?1 AND id IN (
-                 SELECT id FROM slots WHERE connection_id = ?1
-                 ORDER BY id IN (SELECT value FROM json_each(?2)) DESC, expires_at DESC LIMIT -1 OFFSET ?3)
-             RETURNING id",
-        )
-        .bind(id)
-        .bind(json_array(added.chain([by])))
-        .bind(i64::from(change.cap))
-        .fetch_all(&mut *tx)
-        .await?;
+        let there: u32 = known.ok_or(StoreError::NoConnection)?.try_get("there")?;
+        insert_slots(&mut tx, id, change.added, sealed).await?;
+        let evicted = if there as usize + change.added.len() > change.cap as usize {
+            evict_slots(&mut tx, id, by, &change).await?
+        } else {
+            Vec::new()
+        };
         tx.commit().await?;
-        evicted.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        Ok(evicted)
     }
 
     /// Takes slots away; those that are not there are no error.
@@ -249,7 +239,7 @@ fn json_array<T: AsRef<str>>(ids: impl IntoIterator<Item = T>) -> String {
 }
 
 pub(super) async fn insert_slot(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut SqliteConnection,
     connection: &str,
     id: &str,
     expires_at: Nanos,
@@ -267,8 +257,50 @@ pub(super) async fn insert_slot(
     Ok(())
 }
 
+/// In one statement: each is a way to the connection's thread and back.
+async fn insert_slots(
+    tx: &mut SqliteConnection,
+    connection: &str,
+    slots: &[NewSlotRow],
+    records: Vec<Vec<u8>>,
+) -> Result<(), StoreError> {
+    QueryBuilder::new("INSERT OR REPLACE INTO slots (connection_id, id, expires_at, record) ")
+        .push_values(slots.iter().zip(records), |mut row, (slot, record)| {
+            row.push_bind(connection)
+                .push_bind(&slot.id)
+                .push_bind(time(slot.record.expires_at))
+                .push_bind(record);
+        })
+        .build()
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Beyond the cap those that lapse first go, but never the added ones or the one they were added by.
+async fn evict_slots(
+    tx: &mut SqliteConnection,
+    connection: &str,
+    by: &str,
+    change: &SlotChange<'_>,
+) -> Result<Vec<String>, StoreError> {
+    let added = change.added.iter().map(|slot| slot.id.as_str());
+    let evicted = sqlx::query_scalar(
+        "DELETE FROM slots WHERE connection_id = ?1 AND id IN (
+             SELECT id FROM slots WHERE connection_id = ?1
+             ORDER BY id IN (SELECT value FROM json_each(?2)) DESC, expires_at DESC LIMIT -1 OFFSET ?3)
+         RETURNING id",
+    )
+    .bind(connection)
+    .bind(json_array(added.chain([by])))
+    .bind(i64::from(change.cap))
+    .fetch_all(tx)
+    .await?;
+    Ok(evicted)
+}
+
 /// Deletes a connection with what hangs on it, and its grant when no other connection points there.
-pub(super) async fn delete(tx: &mut sqlx::SqliteConnection, id: &str) -> Result<(), StoreError> {
+pub(super) async fn delete(tx: &mut SqliteConnection, id: &str) -> Result<(), StoreError> {
     let grant = sqlx::query("DELETE FROM connections WHERE id = ? RETURNING grant_id")
         .bind(id)
         .fetch_optional(&mut *tx)

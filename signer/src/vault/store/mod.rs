@@ -139,3 +139,24 @@ fn place<'a>(table: &'static str, row: &'a [&'a str]) -> Place<'a> {
 fn time(nanos: u64) -> i64 {
     i64::try_from(nanos).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::vault::MasterKey;
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::new("1", Zeroizing::new([7; 32])).unwrap();
+        let outer = Outer::new(key, Vec::new());
+        let store = Store::open(&directory.path().join("db"), outer).await;
+        let mut tx = store.unwrap().write().await.unwrap();
+        let synchronous = sqlx::query_scalar::<_, i64>("PRAGMA synchronous")
+            .fetch_one(&mut *tx)
+            .await;
+        assert_eq!(synchronous.unwrap(), 2, "FULL");
+    }
+}

@@ -255,7 +255,7 @@ mod tests {
                 Host::Application,
                 state.witness(&[vec![]]),
                 state.digest(),
-                Some(network.delegate(ranges, 1)),
+                Some(network.delegate(Host::Application, ranges, 1)),
             );
             let claimed = encode(certificate, tree.clone());
             let refused = verify(ledger, &SEED, b"message", &claimed, network.root_key());

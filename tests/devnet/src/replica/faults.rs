@@ -18,6 +18,11 @@ pub(crate) enum Kind {
     QuerySignature,
     /// Certificates are signed over another root hash.
     Certificate,
+    /// Certificates come from a subnet that the root subnet vouches for and that hosts none of the
+    /// canisters here.
+    ForeignSubnet,
+    /// Every certificate carries a subnet delegation made for it alone.
+    FreshDelegation,
     /// The connection is closed without an answer.
     Unreachable,
     /// Every answer comes `value` milliseconds late.

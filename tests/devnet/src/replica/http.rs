@@ -23,6 +23,7 @@ use super::{
     interference::Action,
     is_management,
     read_state::{ReadRefused, Scope},
+    request_log,
     subnet::{Host, cbor},
 };
 use crate::canisters::management::effective_canister;
@@ -92,7 +93,8 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
         submit(&replica, host, &request);
         return Err(replica_error());
     }
-    match replica.interference.take(&request.content) {
+    let (callee, method, _) = addressed(&request.content);
+    match replica.interference.take(callee, method) {
         None => Ok(submit(&replica, host, &request)),
         Some(action) => {
             // A caller that goes away does not stop its call.
@@ -178,6 +180,14 @@ async fn read_state(
 ) -> Answer {
     let (host, request) = open(&replica, Endpoint::ReadState, &id, &body)?;
     let canister = parse_id(&id)?;
+    let reads = request_log::reads(&request.content).unwrap_or_default();
+    match replica.interference.take(canister, &reads) {
+        None => {}
+        Some(Action::HoldBefore | Action::HoldAfter) => replica.interference.hold().await,
+        Some(Action::LoseAnswer | Action::Reject) => {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "busy".to_owned()));
+        }
+    }
     certified(replica.read_state(host, Scope::Canister(canister), &request))
 }
 
@@ -238,7 +248,7 @@ fn open(
 fn check_size(host: Host, endpoint: Endpoint, body: &[u8]) -> Result<(), Refused> {
     let most = match host {
         Host::Root => MAX_INGRESS_ROOT,
-        Host::Application => MAX_INGRESS,
+        Host::Application | Host::Foreign => MAX_INGRESS,
     };
     if endpoint != Endpoint::Call || body.len() <= most {
         return Ok(());

@@ -1,16 +1,13 @@
-//! Interference with single calls, ordered by tests: a call is held back before it runs or before
-//! its answer leaves, its answer is lost, or it is rejected. Each order is for one call.
+//! Interference with single calls and reads, ordered by tests: one is held back before it runs or
+//! before its answer leaves, its answer is lost, or it is rejected. Each order is for one.
 
 use std::sync::Mutex;
 
 use candid::Principal;
-use ic_transport_types::EnvelopeContent;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::addressed;
-
-/// What happens to the next call of a method.
+/// What happens to the next call of a method, or the next read of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
@@ -28,6 +25,7 @@ pub(crate) enum Action {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
     canister: Principal,
+    /// The method called, or the last label of the path read.
     method: String,
     action: Action,
 }
@@ -45,9 +43,8 @@ impl Interference {
         crate::lock(&self.orders).push(order);
     }
 
-    /// What happens to this call; the order is used up.
-    pub(crate) fn take(&self, content: &EnvelopeContent) -> Option<Action> {
-        let (canister, method, _) = addressed(content);
+    /// What happens to this call or read; the order is used up.
+    pub(crate) fn take(&self, canister: Principal, method: &str) -> Option<Action> {
         let mut orders = crate::lock(&self.orders);
         let found = orders
             .iter()
@@ -69,7 +66,7 @@ impl Interference {
         self.released.send_modify(|generation| *generation += 1);
     }
 
-    /// Calls that are held.
+    /// Calls and reads that are held.
     pub(crate) fn held(&self) -> usize {
         *crate::lock(&self.held)
     }

@@ -1,4 +1,4 @@
-//! The local IC: two subnets, their canisters, and the three kinds of requests.
+//! The local IC: its subnets, their canisters, and the three kinds of requests.
 
 pub(crate) mod canister_signature;
 pub(crate) mod envelope;
@@ -278,11 +278,20 @@ impl Replica {
         if faulty {
             digest[0] ^= 1;
         }
-        let delegation = match host {
-            Host::Root => None,
-            Host::Application => Some(self.root_delegations.get(&self.network, ranges, now)),
+        let fault = |kind| self.faults.hits(kind, None).is_some();
+        let signer = if fault(Kind::ForeignSubnet) {
+            Host::Foreign
+        } else {
+            host
         };
-        self.network.certify(host, witness, digest, delegation)
+        let delegation = match signer {
+            Host::Root => None,
+            Host::Application if !fault(Kind::FreshDelegation) => {
+                Some(self.root_delegations.get(&self.network, ranges, now))
+            }
+            delegated => Some(self.network.delegate(delegated, ranges, now)),
+        };
+        self.network.certify(signer, witness, digest, delegation)
     }
 
     /// The certificate for data that `canister` is about to have certified.

@@ -17,6 +17,9 @@ pub(crate) struct Entry {
     method: Option<String>,
     #[serde(serialize_with = "as_text")]
     sender: Option<Principal>,
+    /// The last label of the first path that a `read_state` asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reads: Option<String>,
 }
 
 /// Requests since the last reset, by endpoint.
@@ -40,6 +43,7 @@ impl RequestLog {
             canister: None,
             method: None,
             sender: None,
+            reads: None,
         });
     }
 
@@ -63,6 +67,7 @@ impl RequestLog {
             canister: Some(canister),
             method,
             sender: Some(*content.sender()),
+            reads: reads(content),
         });
     }
 
@@ -92,6 +97,15 @@ impl RequestLog {
         }
         entries.push_back(entry);
     }
+}
+
+/// The last label of the first path that is asked for.
+pub(crate) fn reads(content: &EnvelopeContent) -> Option<String> {
+    let EnvelopeContent::ReadState { paths, .. } = content else {
+        return None;
+    };
+    let label = paths.first()?.last()?;
+    Some(String::from_utf8_lossy(label.as_bytes()).into_owned())
 }
 
 fn as_text<S: serde::Serializer>(id: &Option<Principal>, to: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,6 @@
-//! The two subnets of the devnet and their keys: the root subnet, whose BLS key is the root key,
-//! and an application subnet, whose key the root subnet delegates to. As on mainnet, the ledger
-//! lives on the root subnet and both II canisters do not.
+//! The subnets of the devnet and their keys: the root subnet, whose BLS key is the root key, and an
+//! application subnet, whose key the root subnet delegates to. As on mainnet, the ledger lives on
+//! the root subnet and both II canisters do not. A third subnet hosts no canister that exists.
 
 use std::sync::Mutex;
 
@@ -99,17 +99,19 @@ impl Subnet {
     }
 }
 
-/// Both subnets and the delegation from the root to the application subnet.
+/// The subnets and the delegations from the root subnet to the others.
 pub(crate) struct Network {
     root: Subnet,
     application: Subnet,
+    foreign: Subnet,
 }
 
-/// Which of the two subnets.
+/// Which of the subnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     Root,
     Application,
+    Foreign,
 }
 
 impl Network {
@@ -118,6 +120,7 @@ impl Network {
         Self {
             root: Subnet::new(vec![span(0, 6), span(8, 0xf_ffff)]),
             application: Subnet::new(vec![span(7, 7), span(0x10_0000, 0xffff_ffff)]),
+            foreign: Subnet::new(vec![span(0x1_0000_0000, 0x1_ffff_ffff)]),
         }
     }
 
@@ -130,6 +133,7 @@ impl Network {
         match host {
             Host::Root => &self.root,
             Host::Application => &self.application,
+            Host::Foreign => &self.foreign,
         }
     }
 
@@ -148,9 +152,9 @@ impl Network {
 
     /// `/subnet` and `/canister_ranges` of the state tree.
     pub(crate) fn subnet_branches(&self) -> [(&'static str, StateTree); 2] {
-        let both = [&self.root, &self.application];
-        let subnets = both.map(|subnet| (subnet.id.as_slice(), subnet_branch(subnet)));
-        let ranges = both.map(|subnet| {
+        let all = [&self.root, &self.application, &self.foreign];
+        let subnets = all.map(|subnet| (subnet.id.as_slice(), subnet_branch(subnet)));
+        let ranges = all.map(|subnet| {
             let first = subnet.ranges[0].0.as_slice();
             let shard = StateTree::branch([(first, StateTree::leaf(subnet.ranges_cbor()))]);
             (subnet.id.as_slice(), shard)
@@ -181,9 +185,9 @@ impl Network {
         })
     }
 
-    /// The root subnet's certificate for the application subnet's key and ranges.
-    pub(crate) fn delegate(&self, ranges: Ranges, now: u64) -> Vec<u8> {
-        let id = self.application.id.as_slice().to_vec();
+    /// The root subnet's certificate for another subnet's key and ranges.
+    pub(crate) fn delegate(&self, to: Host, ranges: Ranges, now: u64) -> Vec<u8> {
+        let id = self.subnet(to).id.as_slice().to_vec();
         let ranges = match ranges {
             Ranges::Sharded => vec![b"canister_ranges".to_vec(), id.clone()],
             Ranges::Flat => vec![b"subnet".to_vec(), id.clone(), b"canister_ranges".to_vec()],
@@ -214,7 +218,7 @@ fn subnet_branch(subnet: &Subnet) -> StateTree {
     ])
 }
 
-/// Root delegations in both forms, made anew when they age.
+/// Delegations to the application subnet in both forms, made anew when they age.
 #[derive(Default)]
 pub(crate) struct DelegationCache {
     sharded: Mutex<Option<(u64, Vec<u8>)>>,
@@ -233,7 +237,7 @@ impl DelegationCache {
                 certificate.clone()
             }
             _ => {
-                let certificate = network.delegate(ranges, now);
+                let certificate = network.delegate(Host::Application, ranges, now);
                 *slot = Some((now, certificate.clone()));
                 certificate
             }

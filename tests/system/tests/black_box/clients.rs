@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use icgate_system::{Call, Instance, Stack, binary, repository};
-use serde::Deserialize;
+use icgate_system::{Call, Devnet, Instance, Stack, binary, repository};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -101,8 +101,8 @@ pub(crate) fn python(environment: &str, script: &str) -> Command {
     command
 }
 
-fn typescript(script: &str) -> (Command, tempfile::TempDir) {
-    node("typescript", &[script, "person.mjs"])
+pub(crate) fn typescript(script: &str) -> (Command, tempfile::TempDir) {
+    node("typescript", &[script, "session_v2.mjs", "person.mjs"])
 }
 
 /// Runs the first script of a folder. Node looks for packages beside a script, so the scripts are put beside them.
@@ -120,6 +120,33 @@ pub(crate) fn node(folder: &str, scripts: &[&str]) -> (Command, tempfile::TempDi
 
 fn symlink(original: &Path, link: &Path) {
     std::os::unix::fs::symlink(original, link).expect("a link");
+}
+
+/// Runs a client, whose person signs in at the instance's Internet Identity, and gives what it printed.
+pub(crate) async fn run<T: DeserializeOwned>(
+    mut client: Command,
+    devnet: &Devnet,
+    instance: Instance,
+) -> T {
+    client
+        .env("ICGATE_TEST_DEVNET", devnet.ic_url())
+        .env("ICGATE_TEST_II", instance.ii())
+        .env("ICGATE_TEST_BROWSER", sources().join("browser.py"))
+        .kill_on_drop(true);
+    let ended = tokio::time::timeout(BOUND, client.output()).await;
+    let output = ended
+        .expect("the client ends in time")
+        .expect("the client starts");
+    let (printed, log) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{}\n{printed}\n{log}",
+        output.status
+    );
+    serde_json::from_str(printed.trim()).unwrap_or_else(|error| panic!("{error}\n{printed}\n{log}"))
 }
 
 async fn carry_out(instance: Instance, mut client: Command, protocol: &str) {
@@ -149,26 +176,8 @@ async fn carry_out(instance: Instance, mut client: Command, protocol: &str) {
     ];
     client
         .arg(stack.mcp_url(instance))
-        .arg(json!(plan).to_string())
-        .env("ICGATE_TEST_DEVNET", stack.devnet.ic_url())
-        .env("ICGATE_TEST_II", instance.ii())
-        .env("ICGATE_TEST_BROWSER", sources().join("browser.py"))
-        .kill_on_drop(true);
-    let ended = tokio::time::timeout(BOUND, client.output()).await;
-    let output = ended
-        .expect("the client ends in time")
-        .expect("the client starts");
-    let (printed, log) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "{}\n{printed}\n{log}",
-        output.status
-    );
-    let outcome: Outcome = serde_json::from_str(printed.trim())
-        .unwrap_or_else(|error| panic!("{error}\n{printed}\n{log}"));
+        .arg(json!(plan).to_string());
+    let outcome: Outcome = run(client, &stack.devnet, instance).await;
 
     assert_eq!(outcome.protocol, protocol);
     for name in [

@@ -21,9 +21,11 @@ mod edge;
 mod funding;
 mod grants;
 mod handshake;
+mod https_site;
 mod install;
 mod introspection;
 mod isolation;
+mod journeys;
 mod limits;
 mod main_job;
 mod management;
@@ -31,6 +33,7 @@ mod metadata;
 mod oql;
 mod oracles;
 mod outages;
+mod progress;
 mod resources;
 mod round_trips;
 mod sessions;
@@ -43,6 +46,7 @@ mod strangers;
 mod surface;
 mod theft;
 mod tokens;
+mod tools;
 mod uploads;
 
 /// A domain of an app that nobody runs: Internet Identity derives accounts for any origin.

@@ -24,6 +24,8 @@ pub(crate) async fn sign_in(stack: &Stack, anchor: u64, scopes: &str) -> Tokens 
 pub(crate) struct Owner {
     pub(crate) stack: Stack,
     pub(crate) agent: McpClient,
+    /// Its access token.
+    pub(crate) token: String,
     pub(crate) principal: String,
     pub(crate) canister: String,
 }
@@ -40,6 +42,7 @@ impl Owner {
         Self {
             stack,
             agent,
+            token: tokens.access_token,
             principal,
             canister,
         }

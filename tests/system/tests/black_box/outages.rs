@@ -1,14 +1,24 @@
 //! Processes die and come back; nothing acknowledged is lost and nobody has to sign in again.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use icgate_system::{Call, Era, Fault, Instance, Stack, http_client, until};
+use futures_util::future::join_all;
+use icgate_system::{
+    Browser, Call, Client, Consent, Era, Fault, Instance, Stack, Tokens, http_client, until,
+};
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::APP;
 
 const RECOVERY: Duration = Duration::from_secs(20);
+/// People who refresh at the same time, so that their grants share the wait for the disk.
+const CROWD: u64 = 16;
+/// Answered grants after which both processes are killed.
+const ANSWERED: usize = 100;
 
 async fn health(stack: &Stack) -> (StatusCode, Value) {
     let url = format!("{}/healthz", stack.gateway.url());
@@ -88,6 +98,67 @@ async fn a_gateway_killed_right_after_it_answered_has_kept_the_token() {
     agent.principal(APP, None).await;
 }
 
+/// Refreshes in rotation for as long as the gateway answers; gives its last answer.
+async fn rotate(client: &Client, mut held: Tokens, answered: &AtomicUsize) -> Tokens {
+    let http = http_client();
+    loop {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", held.refresh_token.as_str()),
+            ("client_id", client.client_id.as_str()),
+        ];
+        let url = client.server.endpoint("token");
+        let Ok(answer) = http.post(url).form(&form).send().await else {
+            return held;
+        };
+        let status = answer.status();
+        let Ok(tokens) = answer.json().await else {
+            return held;
+        };
+        assert_eq!(status, StatusCode::OK);
+        held = tokens;
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn no_answered_grant_of_a_crowd_is_lost_when_both_processes_are_killed() {
+    let mut stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let mut crowd = Vec::new();
+    for person in 0..CROWD {
+        let consent = Consent {
+            anchor: 20_000 + person,
+            ..Consent::default()
+        };
+        let code = client
+            .authorize(&mut Browser::new(), &stack.devnet, &consent)
+            .await;
+        crowd.push(client.redeem(&code).await);
+    }
+    let answered = AtomicUsize::new(0);
+    let rotations = crowd
+        .into_iter()
+        .map(|tokens| rotate(&client, tokens, &answered));
+    let killing = async {
+        until("grants to be answered", RECOVERY, || async {
+            (answered.load(Ordering::Relaxed) >= ANSWERED).then_some(())
+        })
+        .await;
+        stack.gateway.kill();
+        stack.signer.kill();
+    };
+    let (last, ()) = tokio::join!(join_all(rotations), killing);
+
+    stack.signer.restart().await;
+    stack.gateway.restart().await;
+    for tokens in last {
+        let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+        agent.principal(APP, None).await;
+        client.refreshed(&tokens.refresh_token).await;
+    }
+}
+
 #[tokio::test]
 async fn a_killed_signer_comes_back_and_the_same_token_signs() {
     let mut stack = Stack::start().await;
@@ -154,11 +225,19 @@ async fn forged_answers_of_the_internet_computer_are_refused() {
         !error.contains("Eve"),
         "an unverified reply is not shown: {error}"
     );
-    stack.devnet.fault(Fault::Certificate).await;
+    // The subnet's own delegation is remembered by now, and the other subnet's verifies: neither makes its word count.
     agent
         .canister(Call::update(app, "increment", "()"))
         .await
-        .fails_with("IC_UNVERIFIED");
+        .ok();
+    for forged in [Fault::Certificate, Fault::ForeignSubnet] {
+        stack.devnet.fault(Fault::None).await;
+        stack.devnet.fault(forged).await;
+        agent
+            .canister(Call::update(app, "increment", "()"))
+            .await
+            .fails_with("IC_UNVERIFIED");
+    }
     stack.devnet.fault(Fault::None).await;
     agent
         .canister(Call::query(app, "greet", "(\"Ada\")"))

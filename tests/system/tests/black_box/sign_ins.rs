@@ -9,7 +9,7 @@ use tokio::process::Command;
 use url::form_urlencoded;
 
 use crate::{
-    clients::{installed, node, python},
+    clients::{installed, python, typescript},
     document_site::DocumentSite,
 };
 
@@ -73,25 +73,25 @@ async fn python_v2_shows_its_document() {
 
 #[tokio::test]
 async fn typescript_v1_registers() {
-    let (command, _dir) = node("typescript", &["client_v1.mjs", "person.mjs"]);
+    let (command, _dir) = typescript("client_v1.mjs");
     sdk("TypeScript SDK 1", command, false).await;
 }
 
 #[tokio::test]
 async fn typescript_v1_shows_its_document() {
-    let (command, _dir) = node("typescript", &["client_v1.mjs", "person.mjs"]);
+    let (command, _dir) = typescript("client_v1.mjs");
     sdk("TypeScript SDK 1", command, true).await;
 }
 
 #[tokio::test]
 async fn typescript_v2_registers() {
-    let (command, _dir) = node("typescript", &["client_v2.mjs", "person.mjs"]);
+    let (command, _dir) = typescript("client_v2.mjs");
     sdk("TypeScript SDK 2", command, false).await;
 }
 
 #[tokio::test]
 async fn typescript_v2_shows_its_document() {
-    let (command, _dir) = node("typescript", &["client_v2.mjs", "person.mjs"]);
+    let (command, _dir) = typescript("client_v2.mjs");
     sdk("TypeScript SDK 2", command, true).await;
 }
 

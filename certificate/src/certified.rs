@@ -1,30 +1,17 @@
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ic_agent::{Agent, Certificate};
-use ic_certification::LookupResult;
+use ic_certification::{Certificate, LookupResult};
 use ic_transport_types::{RejectCode, RejectResponse};
-use tokio::sync::Semaphore;
 
-use super::{CanisterId, IcError};
+use crate::CertificateError;
 
-/// Verifies certificates away from the threads that serve requests: each takes milliseconds of pairing arithmetic.
+/// A certificate that was verified for the canister it was asked of.
 #[derive(Debug)]
-pub(super) struct Verifier {
-    agent: Agent,
-    cores: Arc<Semaphore>,
-}
-
-/// A certificate that chains to the root key and speaks for the canister it was verified for.
-#[derive(Debug)]
-pub(super) struct Certified(Certificate);
+pub struct Certified(Certificate);
 
 /// How far an update call has come.
 #[derive(Debug)]
-pub(super) enum Status {
+pub enum Status {
     /// Not known yet, received, or at work.
     Pending,
     /// Finished with a reply.
@@ -35,66 +22,44 @@ pub(super) enum Status {
     Done,
 }
 
-impl Verifier {
-    pub(super) fn new(agent: Agent) -> Self {
-        let cores = thread::available_parallelism().map_or(1, Into::into);
-        Self {
-            agent,
-            cores: Arc::new(Semaphore::new(cores)),
-        }
-    }
-
-    pub(super) async fn verify(
-        &self,
-        certificate: Vec<u8>,
-        canister: CanisterId,
-    ) -> Result<Certified, IcError> {
-        let broken = |error: String| IcError::Unverified(error);
-        let core = Arc::clone(&self.cores)
-            .acquire_owned()
-            .await
-            .map_err(|error| broken(error.to_string()))?;
-        let agent = self.agent.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let _core = core;
-            let certificate: Certificate =
-                serde_cbor::from_slice(&certificate).map_err(|error| broken(error.to_string()))?;
-            agent
-                .verify(&certificate, canister.principal())
-                .map_err(|error| broken(error.to_string()))?;
-            Ok(Certified(certificate))
-        });
-        work.await.map_err(|error| broken(error.to_string()))?
-    }
-}
-
 impl Certified {
+    pub(crate) fn new(verified: Certificate) -> Self {
+        Self(verified)
+    }
+
     /// When the certificate was made.
-    pub(super) fn time(&self) -> Result<SystemTime, IcError> {
+    ///
+    /// # Errors
+    /// When the certificate does not say.
+    pub fn time(&self) -> Result<SystemTime, CertificateError> {
         let nanos = self
             .lookup([b"time".as_slice()])?
             .and_then(|mut bytes| leb128::read::unsigned(&mut bytes).ok())
-            .ok_or_else(|| IcError::Unexpected("a certificate without a time".to_owned()))?;
+            .ok_or(CertificateError::Incomplete("time"))?;
         Ok(UNIX_EPOCH + Duration::from_nanos(nanos))
     }
 
     /// The value at a path; nothing when the certificate proves that there is none.
-    pub(super) fn lookup<'a>(
+    ///
+    /// # Errors
+    /// When the certificate does not say.
+    pub fn lookup<'a>(
         &'a self,
         path: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<&'a [u8]>, IcError> {
+    ) -> Result<Option<&'a [u8]>, CertificateError> {
         let path: Vec<&[u8]> = path.into_iter().collect();
         match self.0.tree.lookup_path(&path) {
             LookupResult::Found(value) => Ok(Some(value)),
             LookupResult::Absent => Ok(None),
-            LookupResult::Unknown | LookupResult::Error => Err(IcError::Unexpected(
-                "the certificate does not cover what was asked for".to_owned(),
-            )),
+            LookupResult::Unknown | LookupResult::Error => Err(CertificateError::NotCovered),
         }
     }
 
-    /// The status of an update call.
-    pub(super) fn status(&self, request_id: &[u8]) -> Result<Status, IcError> {
+    /// The status of an update call, by its request id.
+    ///
+    /// # Errors
+    /// When the certificate does not say.
+    pub fn status(&self, request_id: &[u8]) -> Result<Status, CertificateError> {
         let field = |name: &'static str| {
             self.lookup([b"request_status".as_slice(), request_id, name.as_bytes()])
         };
@@ -123,8 +88,8 @@ impl Certified {
     }
 }
 
-fn incomplete() -> IcError {
-    IcError::Unexpected("an incomplete request status".to_owned())
+fn incomplete() -> CertificateError {
+    CertificateError::Incomplete("complete request status")
 }
 
 #[cfg(test)]
