@@ -11,7 +11,7 @@ pub enum Scope {
     Read,
     /// `ic:write`: update calls of canisters, anonymous ones too.
     Write,
-    /// `ic:manage`: management-canister and funding calls.
+    /// `ic:manage`: management-canister calls, and with the other two what is paid for canisters.
     Manage,
 }
 
@@ -112,6 +112,12 @@ impl Scopes {
 impl FromIterator<Scope> for Scopes {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
         Scopes(scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()))
+    }
+}
+
+impl From<Scope> for Scopes {
+    fn from(scope: Scope) -> Self {
+        Scopes(scope.bit())
     }
 }
 

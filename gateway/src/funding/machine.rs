@@ -9,6 +9,8 @@ use super::intent::{Gained, Intent, Payment, Progress, What};
 
 /// A fee above this is not paid without asking, in e8s.
 const HIGHEST_FEE_E8S: u64 = 1_000_000;
+/// For how long the cycles ledger takes a payment and knows it again, its tolerance for clocks included.
+const LEDGER_WINDOW_NS: u64 = (24 * 3600 + 60) * 1_000_000_000;
 
 /// What is to be sent for an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,9 +225,12 @@ fn repeated_answer(intent: &Intent, block: u64, answer: PaymentAnswer) -> Learne
         PaymentAnswer::Refused(why) => stay(intent, Then::Stop(Trouble::Refused(why))),
         PaymentAnswer::NotSent => stay(intent, Then::Stop(Trouble::NotSent)),
         PaymentAnswer::InFuture => stay(intent, Then::Stop(Trouble::Clock)),
-        PaymentAnswer::Insufficient { .. }
-        | PaymentAnswer::BadFee { .. }
-        | PaymentAnswer::Unknown => stay(intent, Then::Stop(Trouble::Unknown)),
+        PaymentAnswer::Insufficient { balance } => {
+            stay(intent, Then::Stop(Trouble::Insufficient { balance }))
+        }
+        PaymentAnswer::BadFee { .. } | PaymentAnswer::Unknown => {
+            stay(intent, Then::Stop(Trouble::Unknown))
+        }
     }
 }
 
@@ -260,15 +265,48 @@ pub fn notified(intent: &Intent, answer: NotifyAnswer) -> Learned {
     }
 }
 
-/// Whether a block that the user found may be taken for this intent's payment: it was paid in ICP, may have been
-/// executed, and its block is not known.
+/// Whether a block that was found may be taken for this intent's payment: it may have been executed, and its block is
+/// not known.
 pub fn awaits_block(intent: &Intent) -> bool {
-    let may_be_paid = match intent.progress {
+    match intent.progress {
         Progress::Unpaid { sent, doubt } => sent || doubt,
         Progress::Unclear { block } => block.is_none(),
         _ => false,
-    };
-    may_be_paid && matches!(intent.payment, Payment::Icp { .. })
+    }
+}
+
+/// What the cycles ledger's refusal for want of cycles says of a payment that may have been executed. It looks at the
+/// balance before it looks for a repetition and at the time, so it says the same when that payment is what emptied the
+/// balance, and when it would take no more such payment from anybody. `found` is the payment's block.
+pub fn of_empty_balance(
+    intent: &Intent,
+    balance: u128,
+    found: Option<u64>,
+    now_ns: u64,
+) -> PaymentAnswer {
+    let last = intent.created_at_ns.saturating_add(LEDGER_WINDOW_NS);
+    match found {
+        Some(block) => PaymentAnswer::Accepted {
+            block,
+            gained: taken(intent),
+        },
+        None if now_ns > last => PaymentAnswer::TooOld,
+        None => PaymentAnswer::Insufficient { balance },
+    }
+}
+
+/// How far an intent is whose payment is this block.
+pub fn found(intent: &Intent, block: u64) -> Progress {
+    match taken(intent) {
+        Some(gained) => Progress::Done { block, gained },
+        None => Progress::Paid { block },
+    }
+}
+
+/// What is known of what a payment brought of which no more than the block is known. Whether the cycles of a top-up
+/// were put back meanwhile, the ledger does not say.
+fn taken(intent: &Intent) -> Option<Gained> {
+    delivered(intent).map(|_| Gained::Cycles(None))
 }
 
 /// What the ledger gives when a payment from the cycles ledger was accepted; none for a canister, which it names.

@@ -121,6 +121,10 @@ struct World {
 
 impl World {
     fn pay(&mut self, key: (u64, u64), poor: bool, by_icp: bool) -> PaymentAnswer {
+        // The cycles ledger looks at the balance before anything else.
+        if poor && !by_icp {
+            return PaymentAnswer::Insufficient { balance: 0 };
+        }
         if by_icp && key.1 != self.fee {
             return PaymentAnswer::BadFee {
                 expected_e8s: self.fee,
@@ -346,16 +350,36 @@ fn a_fee_is_followed_as_far_as_it_is_one() {
 }
 
 #[test]
-fn only_what_may_be_paid_in_icp_takes_a_block_from_outside() {
-    let mut icp = intent(asked(PayWith::Icp, false), 0);
-    assert!(!awaits_block(&icp), "nothing was ever sent");
-    icp.progress = sending(&icp);
-    assert!(awaits_block(&icp));
-    icp.progress = Progress::Unclear { block: None };
-    assert!(awaits_block(&icp));
-    icp.progress = Progress::Unclear { block: Some(3) };
-    assert!(!awaits_block(&icp));
-    let mut cycles = intent(asked(PayWith::Cycles, false), 0);
-    cycles.progress = sending(&cycles);
-    assert!(!awaits_block(&cycles));
+fn only_what_may_be_paid_takes_a_block_from_outside() {
+    for pay_with in [PayWith::Icp, PayWith::Cycles] {
+        let mut intent = intent(asked(pay_with, false), 0);
+        assert!(!awaits_block(&intent), "nothing was ever sent");
+        intent.progress = sending(&intent);
+        assert!(awaits_block(&intent));
+        intent.progress = Progress::Unclear { block: None };
+        assert!(awaits_block(&intent));
+        intent.progress = Progress::Unclear { block: Some(3) };
+        assert!(!awaits_block(&intent));
+    }
+}
+
+#[test]
+fn an_empty_balance_settles_nothing_that_may_have_emptied_it() {
+    let mut intent = intent(asked(PayWith::Cycles, true), 1);
+    intent.progress = Progress::Paid { block: 4 };
+    let poor = PaymentAnswer::Insufficient { balance: 3 };
+    let learned = paid(&intent, poor.clone());
+    assert_eq!(learned.progress, intent.progress);
+    assert_eq!(
+        learned.then,
+        Then::Stop(Trouble::Insufficient { balance: 3 })
+    );
+
+    assert_eq!(of_empty_balance(&intent, 3, None, LEDGER_WINDOW_NS), poor);
+    let late = of_empty_balance(&intent, 3, None, LEDGER_WINDOW_NS + 2);
+    assert_eq!(late, PaymentAnswer::TooOld);
+    assert_eq!(found(&intent, 9), Progress::Paid { block: 9 });
+    intent.asked = asked(PayWith::Cycles, false);
+    let gained = Gained::Cycles(None);
+    assert_eq!(found(&intent, 9), Progress::Done { block: 9, gained });
 }

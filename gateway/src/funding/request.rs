@@ -7,16 +7,20 @@ use crate::store::Moment;
 pub const REPETITION_SECONDS: u64 = 24 * 3600;
 /// How long what is finished is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 90 * 24 * 3600;
-/// Records kept of one user; the oldest finished one makes room.
-pub const MOST_KEPT: usize = 200;
-/// Unfinished ones a user may have.
+/// Records kept of one user; when there are as many, one that nothing depends on any more makes room.
+pub const MOST_KEPT: usize = 500;
+/// Unfinished ones of late that a user may have.
 pub const MOST_UNFINISHED: usize = 20;
+/// For how long an unfinished one counts, in seconds. Older ones may never be finished, whatever the user does.
+const LATE_SECONDS: u64 = 3 * 24 * 3600;
 
 /// What a request means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice<'a> {
     /// A new wish.
     New,
+    /// The same, and this one is forgotten for it.
+    InPlaceOf(&'a Intent),
     /// One that is not finished: go on with it.
     GoOn(&'a Intent),
     /// One that came to nothing and cost nothing: begin it anew.
@@ -27,6 +31,8 @@ pub enum Choice<'a> {
     NameTaken(&'a Intent),
     /// The user has too many that are not finished.
     TooMany,
+    /// The user has as many as are kept, and each would be missed.
+    Full,
 }
 
 /// Decides by the user's own intents.
@@ -52,8 +58,35 @@ pub fn choose<'a>(
         Some(intent) if !intent.progress.is_finished() => Choice::GoOn(intent),
         Some(intent) if intent.progress == Progress::Refused => Choice::Again(intent),
         Some(intent) => Choice::Known(intent),
-        None if unfinished(intents).count() >= MOST_UNFINISHED => Choice::TooMany,
-        None => Choice::New,
+        None if lately_unfinished(intents, now) >= MOST_UNFINISHED => Choice::TooMany,
+        None if intents.len() < MOST_KEPT => Choice::New,
+        None => dispensable(intents, now).map_or(Choice::Full, Choice::InPlaceOf),
+    }
+}
+
+fn lately_unfinished(intents: &[Intent], now: Moment) -> usize {
+    let late = |intent: &&Intent| now.since(intent.started_at) < LATE_SECONDS;
+    unfinished(intents).filter(late).count()
+}
+
+/// What can be forgotten: what cost nothing first, then what no request is taken for a repetition of any more.
+fn dispensable(intents: &[Intent], now: Moment) -> Option<&Intent> {
+    let oldest = |refused: bool| {
+        intents
+            .iter()
+            .filter(|intent| intent.progress.is_finished())
+            .filter(|intent| (intent.progress == Progress::Refused) == refused)
+            .filter(|intent| refused || now.since(intent.changed_at) >= remembered(intent))
+            .min_by_key(|intent| (intent.changed_at, intent.id))
+    };
+    oldest(true).or_else(|| oldest(false))
+}
+
+/// For how long the same request again is a repetition of this one, in seconds.
+fn remembered(intent: &Intent) -> u64 {
+    match intent.request_id {
+        Some(_) => KEPT_SECONDS,
+        None => REPETITION_SECONDS,
     }
 }
 
@@ -182,5 +215,39 @@ mod tests {
         let now = Moment::from_seconds(1_100);
         assert_eq!(choose(&many, &wish(8), None, now), Choice::TooMany);
         assert_eq!(choose(&many, &wish(7), None, now), Choice::GoOn(&many[0]));
+        // What could not be finished for days does not stand in the way of what is new.
+        let later = now.plus(LATE_SECONDS);
+        assert_eq!(choose(&many, &wish(8), None, later), Choice::New);
+        assert_eq!(choose(&many, &wish(7), None, later), Choice::GoOn(&many[0]));
+    }
+
+    #[test]
+    fn what_a_repetition_would_be_known_by_is_not_forgotten() {
+        let now = Moment::from_seconds(1_100);
+        let mut all: Vec<Intent> = (0..MOST_KEPT as i64)
+            .map(|id| intent(id, None, done()))
+            .collect();
+        all[1].request_id = RequestId::parse("a");
+        assert_eq!(choose(&all, &wish(8), None, now), Choice::Full);
+        let day = now.plus(REPETITION_SECONDS);
+        assert_eq!(
+            choose(&all, &wish(8), None, day),
+            Choice::InPlaceOf(&all[0])
+        );
+        all[0].progress = Progress::Unclear { block: None };
+        assert_eq!(
+            choose(&all, &wish(8), None, day),
+            Choice::InPlaceOf(&all[2]),
+            "neither what is open nor what has a name"
+        );
+        // What cost nothing goes first, also when it is younger.
+        all[9].progress = Progress::Refused;
+        all[9].changed_at = day;
+        for now in [now, day] {
+            let choice = choose(&all, &wish(8), None, now);
+            assert_eq!(choice, Choice::InPlaceOf(&all[9]));
+        }
+        let few = &all[1..];
+        assert_eq!(choose(few, &wish(8), None, now), Choice::New);
     }
 }

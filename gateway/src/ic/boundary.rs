@@ -1,14 +1,28 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, StatusCode, header::CONTENT_TYPE, redirect::Policy};
+use reqwest::{
+    Client, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+    redirect::Policy,
+};
 use url::Url;
 
 use super::{CanisterId, IcError, MAX_ANSWER};
 
-/// Submissions that a boundary node turned away unread are made again this many times.
+/// Requests that a boundary node was too busy for are made again this many times.
 const MAX_RETRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// Where a boundary node names the cause of an error.
+const ERROR_CAUSE: &str = "x-ic-error-cause";
+/// Causes with which no replica has the request. With the others, 503 also follows a call that a replica took before
+/// the connection to it failed or its answer came too late.
+const NOT_DELIVERED: [&str; 4] = [
+    "no_healthy_nodes",
+    "load_shed",
+    "rate_limited",
+    "service_unavailable",
+];
 
 /// The HTTPS interface of the Internet Computer, as far as the agent library does not cover it.
 #[derive(Debug)]
@@ -24,6 +38,22 @@ pub(super) enum Endpoint {
     Call,
     /// A part of the certified state.
     ReadState,
+}
+
+/// What came of an envelope that was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Posted {
+    /// Nothing when it was accepted without an answer (202).
+    pub(super) answer: Option<Bytes>,
+    /// Whether an earlier copy may have arrived: then a refusal of this one proves nothing.
+    pub(super) doubt: bool,
+}
+
+/// An answer as it came.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 /// One client for all requests, so that connections are reused.
@@ -43,13 +73,13 @@ impl Boundary {
         Self { http, base }
     }
 
-    /// Posts an envelope. Nothing when it was accepted without an answer (202).
+    /// Posts an envelope, again when the boundary node is busy: copies of one envelope are executed once.
     pub(super) async fn post(
         &self,
         endpoint: Endpoint,
         canister: CanisterId,
         envelope: Vec<u8>,
-    ) -> Result<Option<Bytes>, IcError> {
+    ) -> Result<Posted, IcError> {
         let (version, name) = match endpoint {
             Endpoint::Call => ("v4", "call"),
             Endpoint::ReadState => ("v3", "read_state"),
@@ -59,24 +89,30 @@ impl Boundary {
             .join(&format!("api/{version}/canister/{canister}/{name}"))
             .map_err(|error| IcError::Unexpected(error.to_string()))?;
         let envelope = Bytes::from(envelope);
-        let mut retries = 0;
+        let (mut retries, mut doubt) = (0, false);
         loop {
-            let (status, body) = self.send(url.clone(), envelope.clone()).await?;
-            match status {
-                StatusCode::OK => return Ok(Some(body)),
-                StatusCode::ACCEPTED => return Ok(None),
-                status => match IcError::of_status(status.as_u16(), &body) {
-                    IcError::Busy if retries < MAX_RETRIES => {
-                        retries += 1;
-                        tokio::time::sleep(RETRY_PAUSE).await;
-                    }
-                    error => return Err(error),
-                },
+            let (error, busy) = match self.send(url.clone(), envelope.clone()).await {
+                Ok(Answer { status, body, .. }) if status == StatusCode::OK => {
+                    let answer = Some(body);
+                    return Ok(Posted { answer, doubt });
+                }
+                Ok(answer) if answer.status == StatusCode::ACCEPTED => {
+                    let answer = None;
+                    return Ok(Posted { answer, doubt });
+                }
+                Ok(answer) => (answer.error(endpoint), answer.is_busy()),
+                Err(error) => (error, false),
+            };
+            doubt |= error == IcError::AnswerLost;
+            if !busy || retries == MAX_RETRIES {
+                return Err(if doubt { IcError::AnswerLost } else { error });
             }
+            retries += 1;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
-    async fn send(&self, url: Url, envelope: Bytes) -> Result<(StatusCode, Bytes), IcError> {
+    async fn send(&self, url: Url, envelope: Bytes) -> Result<Answer, IcError> {
         let sent = self
             .http
             .post(url)
@@ -99,60 +135,77 @@ impl Boundary {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((response.status(), body.freeze()))
+        Ok(Answer {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+        })
+    }
+}
+
+impl Answer {
+    fn is_busy(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        )
+    }
+
+    fn error(&self, endpoint: Endpoint) -> IcError {
+        let cause = self.headers.get(ERROR_CAUSE);
+        let delivered =
+            !cause.is_some_and(|cause| NOT_DELIVERED.iter().any(|known| cause == known));
+        if endpoint == Endpoint::Call && self.status == StatusCode::SERVICE_UNAVAILABLE && delivered
+        {
+            return IcError::AnswerLost;
+        }
+        IcError::of_status(self.status.as_u16(), &self.body)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+    use tokio::net::TcpListener;
+
+    use super::{
+        super::scripted::{Requests, node},
+        *,
     };
 
-    use super::*;
+    const BUSY: &str = "HTTP/1.1 429 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const UNCLEAR: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const REFUSED: &str =
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
+    const REPLIED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
-    /// A boundary node that gives the same bytes to every connection and counts them.
-    async fn node(answer: &'static str) -> (Boundary, tokio::sync::mpsc::UnboundedReceiver<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let (seen, requests) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = vec![0; 4096];
-                let _ = stream.read(&mut request).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = seen.send(());
-            }
-        });
-        (
-            Boundary::new(http_client().unwrap(), base.parse().unwrap()),
-            requests,
-        )
+    async fn posted(endpoint: Endpoint, answers: &[&str]) -> (Result<Posted, IcError>, Requests) {
+        let (url, requests) = node(answers.iter().map(|answer| (*answer).into()).collect()).await;
+        let boundary = Boundary::new(http_client().unwrap(), url);
+        let canister = CanisterId::parse("ryjl3-tyaaa-aaaaa-aaaba-cai").unwrap();
+        let posted = boundary.post(endpoint, canister, b"envelope".to_vec());
+        (posted.await, requests)
     }
 
-    async fn posted(boundary: &Boundary) -> Result<Option<Bytes>, IcError> {
-        let canister = CanisterId::parse("ryjl3-tyaaa-aaaaa-aaaba-cai").unwrap();
-        boundary
-            .post(Endpoint::Call, canister, b"envelope".to_vec())
-            .await
+    async fn called(answers: &[&str]) -> Result<Posted, IcError> {
+        posted(Endpoint::Call, answers).await.0
     }
 
     #[tokio::test]
     async fn every_answer_is_told_from_the_others() {
-        let answers: [(&str, Result<Option<Bytes>, IcError>); 6] = [
-            (
-                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
-                Ok(Some("ok".into())),
-            ),
+        let took = |answer: Option<&'static str>| {
+            let answer = answer.map(Bytes::from);
+            Ok(Posted {
+                answer,
+                doubt: false,
+            })
+        };
+        for (answer, outcome) in [
+            (REPLIED, took(Some("ok"))),
             (
                 "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                Ok(None),
+                took(None),
             ),
-            (
-                "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno",
-                Err(IcError::Refused(400, "no".to_owned())),
-            ),
+            (REFUSED, Err(IcError::Refused(400, "no".to_owned()))),
             (
                 "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
                 Err(IcError::AnswerLost),
@@ -162,23 +215,49 @@ mod tests {
                 Err(IcError::AnswerLost),
             ),
             ("", Err(IcError::AnswerLost)),
-        ];
-        for (answer, outcome) in answers {
-            let (boundary, _requests) = node(answer).await;
-            assert_eq!(posted(&boundary).await, outcome, "{answer}");
+        ] {
+            assert_eq!(called(&[answer]).await, outcome, "{answer}");
         }
     }
 
     #[tokio::test]
     async fn a_busy_node_is_asked_again_a_few_times() {
-        let busy = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        let (boundary, mut requests) = node(busy).await;
-        assert_eq!(posted(&boundary).await, Err(IcError::Busy));
+        let (outcome, mut requests) = posted(Endpoint::Call, &[BUSY]).await;
+        assert_eq!(outcome, Err(IcError::Busy));
         let mut count = 0;
         while requests.try_recv().is_ok() {
             count += 1;
         }
         assert_eq!(count, 1 + MAX_RETRIES);
+    }
+
+    #[tokio::test]
+    async fn only_a_call_that_was_kept_back_certainly_did_not_arrive() {
+        assert_eq!(called(&[UNCLEAR]).await, Err(IcError::AnswerLost));
+        for (cause, outcome) in [
+            ("no_healthy_nodes", IcError::Busy),
+            ("service_unavailable", IcError::Busy),
+            ("replica_error", IcError::AnswerLost),
+        ] {
+            let said = format!("x-ic-error-cause: {cause}\r\ncontent-length: 0");
+            let answer = UNCLEAR.replace("content-length: 0", &said);
+            assert_eq!(called(&[&answer]).await, Err(outcome), "{cause}");
+        }
+        // Reading can be done again whatever happened to it.
+        let (outcome, _) = posted(Endpoint::ReadState, &[UNCLEAR]).await;
+        assert_eq!(outcome, Err(IcError::Busy));
+    }
+
+    #[tokio::test]
+    async fn nothing_that_follows_an_unclear_answer_takes_the_doubt_away() {
+        for next in [BUSY, REFUSED] {
+            let outcome = called(&[UNCLEAR, next]).await;
+            assert_eq!(outcome, Err(IcError::AnswerLost), "{next}");
+        }
+        let taken = called(&[UNCLEAR, REPLIED]).await.unwrap();
+        assert!(taken.doubt && taken.answer.is_some());
+        let taken = called(&[BUSY, REPLIED]).await.unwrap();
+        assert!(!taken.doubt);
     }
 
     #[tokio::test]
@@ -190,6 +269,8 @@ mod tests {
             .unwrap();
         let base = format!("http://{gone}").parse().unwrap();
         let boundary = Boundary::new(http_client().unwrap(), base);
-        assert_eq!(posted(&boundary).await, Err(IcError::Unreachable));
+        let canister = CanisterId::parse("ryjl3-tyaaa-aaaaa-aaaba-cai").unwrap();
+        let posted = boundary.post(Endpoint::Call, canister, b"envelope".to_vec());
+        assert_eq!(posted.await, Err(IcError::Unreachable));
     }
 }

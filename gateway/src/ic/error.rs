@@ -9,7 +9,7 @@ pub enum IcError {
     /// No boundary node answered; nothing was executed.
     #[error("the Internet Computer cannot be reached")]
     Unreachable,
-    /// The boundary node takes no more requests for the moment; nothing was executed.
+    /// The boundary node takes no more requests for the moment, or has nobody to pass them to; nothing was executed.
     #[error("the Internet Computer is busy")]
     Busy,
     /// The submission of an update call had no readable answer; it may have been executed.
@@ -19,9 +19,12 @@ pub enum IcError {
     /// hexadecimal.
     #[error("the result of request {0} is not known")]
     OutcomeUnknown(String),
-    /// The canister or the network said no.
+    /// The canister or the network said no. Certified when it is about an update call.
     #[error("rejected with code {}: {}", .0.reject_code as u8, .0.reject_message)]
     Rejected(RejectResponse),
+    /// A single node said no to the submission of an update call. Nothing certifies that it speaks the truth.
+    #[error("turned away with code {}: {}", .0.reject_code as u8, .0.reject_message)]
+    TurnedAway(RejectResponse),
     /// The boundary node refused the request with this HTTP status and text.
     #[error("HTTP status {0}: {1}")]
     Refused(u16, String),
@@ -47,7 +50,8 @@ impl IcError {
         }
     }
 
-    /// What an HTTP status that is no success means for a request that changes something.
+    /// What an HTTP status that is no success means. Whether a busy node may have delivered a call all the same, the
+    /// status alone does not say.
     pub(super) fn of_status(status: u16, body: &[u8]) -> IcError {
         match status {
             429 | 503 => IcError::Busy,
@@ -55,12 +59,6 @@ impl IcError {
             500.. => IcError::AnswerLost,
             _ => IcError::Refused(status, String::from_utf8_lossy(body).into_owned()),
         }
-    }
-}
-
-impl From<RejectResponse> for IcError {
-    fn from(reject: RejectResponse) -> Self {
-        IcError::Rejected(reject)
     }
 }
 

@@ -6,6 +6,8 @@ mod canister_state;
 mod error;
 pub mod interfaces;
 mod reject;
+#[cfg(test)]
+mod scripted;
 mod subnet_keys;
 
 use std::{future::Future, time::Duration};
@@ -154,7 +156,8 @@ impl Ic {
     /// envelope that `status` makes when it is needed. Dropping the future stops asking, not the call.
     ///
     /// # Errors
-    /// See [`IcError`]; [`IcError::OutcomeUnknown`] when the call may have been executed.
+    /// See [`IcError`]; [`IcError::OutcomeUnknown`] when the call may have been executed. Once it was submitted, no
+    /// other error hides that: [`IcError::Rejected`] is certified, and [`IcError::Unverified`] says nothing about it.
     pub async fn update_signed(
         &self,
         canister: CanisterId,
@@ -168,14 +171,21 @@ impl Ic {
         let patience = match self.submit(canister, envelope, &request_id).await {
             Ok(Some(reply)) => return Ok(reply),
             Ok(None) => ACCEPTED_PATIENCE,
-            Err(IcError::AnswerLost) => LOST_PATIENCE,
+            // An answer that cannot be understood says as much as none.
+            Err(IcError::AnswerLost | IcError::Unexpected(_)) => LOST_PATIENCE,
             Err(error) => return Err(error),
         };
         let unknown = || IcError::OutcomeUnknown(hex::encode(&request_id));
         let status = status.await.ok_or_else(unknown)?;
-        timeout(patience, self.wait(canister, &request_id, status))
-            .await
-            .unwrap_or_else(|_| Err(unknown()))
+        match timeout(patience, self.wait(canister, &request_id, status)).await {
+            Ok(Err(error @ (IcError::Rejected(_) | IcError::Unverified(_)))) => Err(error),
+            Ok(Err(error)) => {
+                tracing::info!(%canister, %error, "the status of a submitted call cannot be read");
+                Err(unknown())
+            }
+            Ok(Ok(reply)) => Ok(reply),
+            Err(_) => Err(unknown()),
+        }
     }
 
     /// Nothing when the call was accepted and is not finished.
@@ -185,16 +195,21 @@ impl Ic {
         envelope: Vec<u8>,
         request_id: &[u8],
     ) -> Result<Option<Vec<u8>>, IcError> {
-        let Some(answer) = self
+        let posted = self
             .boundary
             .post(Endpoint::Call, canister, envelope)
-            .await?
-        else {
+            .await?;
+        let Some(answer) = posted.answer else {
             return Ok(None);
         };
         match serde_cbor::from_slice(&answer).map_err(|_| IcError::AnswerLost)? {
             TransportCallResponse::Accepted => Ok(None),
-            TransportCallResponse::NonReplicatedRejection(reject) => Err(reject.into()),
+            TransportCallResponse::NonReplicatedRejection(_) if posted.doubt => {
+                Err(IcError::AnswerLost)
+            }
+            TransportCallResponse::NonReplicatedRejection(reject) => {
+                Err(IcError::TurnedAway(reject))
+            }
             TransportCallResponse::Replied { certificate } => {
                 let certified = self.verify(certificate, canister).await?;
                 finished(certified.status(request_id)?)
@@ -240,6 +255,7 @@ impl Ic {
             .post(Endpoint::ReadState, canister, envelope)
             .await
             .map_err(IcError::of_a_read)?
+            .answer
             .ok_or_else(|| IcError::Unexpected("an empty answer to read_state".to_owned()))?;
         let response: ReadStateResponse = serde_cbor::from_slice(&answer)
             .map_err(|error| IcError::Unexpected(error.to_string()))?;
@@ -309,5 +325,69 @@ async fn within<T>(
     match timeout(deadline, work).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(IcError::Unreachable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ic_transport_types::{RejectCode, RejectResponse};
+
+    use super::*;
+
+    const ACCEPTED: &str =
+        "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const UNCLEAR: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const REFUSED: &str =
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
+
+    fn rejection() -> RejectResponse {
+        RejectResponse {
+            reject_code: RejectCode::SysTransient,
+            reject_message: "busy".to_owned(),
+            error_code: None,
+        }
+    }
+
+    /// What a node says by itself when it does not take a call.
+    fn turned_away() -> Vec<u8> {
+        let said = TransportCallResponse::NonReplicatedRejection(rejection());
+        let said = serde_cbor::to_vec(&said).unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            said.len()
+        );
+        [head.into_bytes(), said].concat()
+    }
+
+    async fn updated(answers: Vec<Vec<u8>>) -> Result<Vec<u8>, IcError> {
+        let (url, _requests) = scripted::node(answers).await;
+        let call = Call {
+            canister: CanisterId::parse("ryjl3-tyaaa-aaaaa-aaaba-cai").unwrap(),
+            method: "transfer".to_owned(),
+            arg: b"DIDL\0\0".to_vec(),
+        };
+        Ic::new(&url, None).unwrap().update_anonymous(call).await
+    }
+
+    #[tokio::test]
+    async fn a_status_that_cannot_be_read_does_not_hide_that_the_call_was_submitted() {
+        for answers in [
+            vec![ACCEPTED.into(), REFUSED.into()],
+            vec![UNCLEAR.into(), REFUSED.into(), REFUSED.into()],
+            vec![UNCLEAR.into(), turned_away(), REFUSED.into()],
+            vec![ACCEPTED.into(), turned_away()],
+        ] {
+            let outcome = updated(answers).await;
+            assert!(
+                matches!(outcome, Err(IcError::OutcomeUnknown(_))),
+                "{outcome:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_word_of_a_single_node_is_told_from_a_certified_rejection() {
+        let outcome = updated(vec![turned_away()]).await;
+        assert_eq!(outcome, Err(IcError::TurnedAway(rejection())));
     }
 }

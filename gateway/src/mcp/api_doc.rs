@@ -25,7 +25,7 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![Entry {
         tool: get_api_doc_tool(),
         group: Group::Core,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run: get_api_doc,
     }]
 }

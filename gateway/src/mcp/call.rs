@@ -22,7 +22,7 @@ use crate::{
         encode,
     },
     connection::AccessLevel,
-    scope::Scope,
+    scope::{Scope, Scopes},
 };
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -30,19 +30,19 @@ pub(super) fn entries() -> Vec<Entry> {
         Entry {
             tool: query_canister_tool(),
             group: Group::Core,
-            scope: |_| Scope::Read,
+            needs: |_| Scope::Read.into(),
             run: query_canister,
         },
         Entry {
             tool: update_canister_tool(),
             group: Group::Core,
-            scope: |_| Scope::Write,
+            needs: |_| Scope::Write.into(),
             run: update_canister,
         },
         Entry {
             tool: call_canister_tool(),
             group: Group::Core,
-            scope,
+            needs,
             run: call_canister,
         },
     ]
@@ -191,11 +191,11 @@ fn changes(title: &str) -> ToolAnnotations {
 }
 
 /// A query needs less than an update.
-fn scope(arguments: &Arguments) -> Scope {
+fn needs(arguments: &Arguments) -> Scopes {
     if arguments.peek_flag("is_query") {
-        Scope::Read
+        Scope::Read.into()
     } else {
-        Scope::Write
+        Scope::Write.into()
     }
 }
 

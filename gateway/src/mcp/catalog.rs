@@ -1,4 +1,4 @@
-//! The one table of tools: what each is called, which scope it needs, and what runs it.
+//! The one table of tools: what each is called, which scopes it needs, and what runs it.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::{
     discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     instance::PublicUrl,
-    scope::{Scope, Scopes},
+    scope::Scopes,
     store::Store,
 };
 
@@ -164,7 +164,7 @@ pub(super) struct Entry {
     /// What it belongs to.
     pub(super) group: Group,
     /// What a call with these arguments needs.
-    pub(super) scope: fn(&Arguments) -> Scope,
+    pub(super) needs: fn(&Arguments) -> Scopes,
     /// What runs it.
     pub(super) run: Run,
 }
@@ -225,8 +225,7 @@ impl Catalog {
     /// What a call of a tool needs. None when there is no such tool.
     pub(super) fn needs(&self, name: &str, arguments: Option<JsonObject>) -> Option<Scopes> {
         let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
-        let scope = (entry.scope)(&Arguments::new(arguments));
-        Some(Scopes::from_iter([scope]))
+        Some((entry.needs)(&Arguments::new(arguments)))
     }
 
     /// Runs a tool for whoever the token speaks for. None when there is no such tool.
@@ -238,7 +237,7 @@ impl Catalog {
     ) -> Option<CallToolResult> {
         let entry = self.entries.iter().find(|entry| entry.tool.name == name)?;
         let arguments = Arguments::new(arguments);
-        let needed = Scopes::from_iter([(entry.scope)(&arguments)]);
+        let needed = (entry.needs)(&arguments);
         let authorized = &caller.authorized;
         let touched = self.tools.recent.touched(&arguments);
         let outcome = if authorized.scopes.covers(needed) {

@@ -30,7 +30,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let entry = |tool, run| Entry {
         tool,
         group: Group::Discovery,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run,
     };
     vec![

@@ -104,7 +104,7 @@ impl Failure {
                  shown. If it was an update call, it may have been executed all the same. Tell the user, and try again \
                  later.",
             ),
-            IcError::Rejected(reject) => Self::new(
+            IcError::Rejected(reject) | IcError::TurnedAway(reject) => Self::new(
                 "REJECTED",
                 format!(
                     "The call was rejected: {}",

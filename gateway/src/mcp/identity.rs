@@ -23,7 +23,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let entry = |tool, run| Entry {
         tool,
         group: Group::Core,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run,
     };
     vec![

@@ -32,7 +32,7 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![Entry {
         tool: get_candid_tool(),
         group: Group::Core,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run: get_candid,
     }]
 }

@@ -30,7 +30,7 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![Entry {
         tool: preview_call_tool(),
         group: Group::Core,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run: preview_call,
     }]
 }

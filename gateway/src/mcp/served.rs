@@ -93,20 +93,20 @@ impl FromIterator<Served> for Served {
 impl Served {
     /// Whether a tool is offered.
     pub(super) fn serves(self, entry: &Entry) -> bool {
-        let reads = most(entry) == Scope::Read;
+        let reads = most(entry) == Scope::Read.into();
         self.groups & entry.group.bit() != 0 && (reads || !self.reads_only)
     }
 
     /// What the offered tools need: nobody is asked for more.
     pub fn scopes(self) -> Scopes {
         let offered = catalog::entries().filter(|entry| self.serves(entry));
-        offered.map(|entry| most(&entry)).collect()
+        offered.fold(Scopes::NONE, |all, entry| all.union(most(&entry)))
     }
 }
 
 /// The most a tool needs: arguments only ever make it less.
-fn most(entry: &Entry) -> Scope {
-    (entry.scope)(&Arguments::new(None))
+fn most(entry: &Entry) -> Scopes {
+    (entry.needs)(&Arguments::new(None))
 }
 
 #[cfg(test)]

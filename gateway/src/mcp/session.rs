@@ -26,13 +26,13 @@ pub(super) fn entries() -> Vec<Entry> {
         Entry {
             tool: whoami_tool(),
             group: Group::Core,
-            scope: |_| Scope::Read,
+            needs: |_| Scope::Read.into(),
             run: whoami,
         },
         Entry {
             tool: end_session_tool(),
             group: Group::Core,
-            scope: |_| Scope::Read,
+            needs: |_| Scope::Read.into(),
             run: end_session,
         },
     ]

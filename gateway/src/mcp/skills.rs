@@ -27,7 +27,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let entry = |tool, run| Entry {
         tool,
         group: Group::Skills,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run,
     };
     vec![

@@ -20,7 +20,7 @@ impl Order {
     ) -> Failure {
         let error = match error {
             NotAnswered::Failure(failure) => return failure,
-            NotAnswered::Ic(IcError::Rejected(reject)) => reject,
+            NotAnswered::Ic(IcError::Rejected(reject) | IcError::TurnedAway(reject)) => reject,
             NotAnswered::Ic(error) => {
                 tracing::info!(canister = %self.canister, %error, "a call has no reply");
                 return Failure::ic(&error);

@@ -110,7 +110,7 @@ fn choice(scope: Scope, ticked: bool) -> Choice {
         ),
         Scope::Manage => (
             "Manage canisters",
-            "Create, install, stop and delete canisters and pay for them.",
+            "Install, stop and delete canisters; together with Read and Act, also create them and pay for them.",
         ),
     };
     Choice {

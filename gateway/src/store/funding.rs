@@ -6,10 +6,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use super::{Moment, Store, StoreError, Transaction, encoding};
 use crate::{
     connection::ConnectionId,
-    funding::{
-        intent::{Asked, Intent, Payment, Progress, RequestId},
-        request::MOST_KEPT,
-    },
+    funding::intent::{Asked, Intent, Payment, Progress, RequestId},
     instance::InstanceName,
 };
 
@@ -174,7 +171,7 @@ impl Transaction {
         intents(&mut self.open, owner).await
     }
 
-    /// Keeps a new intent; the oldest finished one of the user makes room. Returns its number.
+    /// Keeps a new intent. Returns its number.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -184,17 +181,6 @@ impl Transaction {
         new: &NewIntent,
         now: Moment,
     ) -> Result<i64, StoreError> {
-        sqlx::query(
-            "DELETE FROM funding_intents WHERE id IN (
-                 SELECT id FROM funding_intents WHERE instance = ?1 AND user_id = ?2 AND finished = 1
-                 ORDER BY changed_at, id
-                 LIMIT max(0, (SELECT count(*) FROM funding_intents WHERE instance = ?1 AND user_id = ?2) - ?3))",
-        )
-        .bind(owner.instance.as_str())
-        .bind(&owner.user_id)
-        .bind(i64::try_from(MOST_KEPT - 1).unwrap_or(i64::MAX))
-        .execute(&mut *self.open)
-        .await?;
         let created_at = self.free_time(new.payer, new.created_at_ns).await?;
         let added = sqlx::query(
             "INSERT INTO funding_intents (instance, user_id, request_id, payer, asked, payment,
@@ -216,11 +202,11 @@ impl Transaction {
         Ok(added.last_insert_rowid())
     }
 
-    /// Takes away an intent that came to nothing, so that it can be begun anew.
+    /// Takes away a finished intent that makes room for another.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn forget_refused(&mut self, intent: &Intent) -> Result<(), StoreError> {
+    pub async fn forget_intent(&mut self, intent: &Intent) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM funding_intents WHERE id = ? AND revision = ? AND finished = 1")
             .bind(intent.id)
             .bind(intent.revision)
@@ -229,18 +215,26 @@ impl Transaction {
         Ok(())
     }
 
-    /// The wanted time, or the next that no intent of the payer has had.
+    /// The wanted time, or the first after it that no intent of the payer has. One from when the clock was ahead does
+    /// not draw the later ones after it: the ledgers would find them in their future.
     async fn free_time(&mut self, payer: Principal, wanted: u64) -> Result<i64, StoreError> {
-        let latest: Option<i64> =
-            sqlx::query_scalar("SELECT max(created_at_ns) FROM funding_intents WHERE payer = ?")
-                .bind(payer.to_text())
-                .fetch_one(&mut *self.open)
-                .await?;
         let wanted = i64::try_from(wanted).map_err(|_| StoreError::Corrupt("created_at_ns"))?;
-        Ok(match latest {
-            Some(latest) if latest >= wanted => latest.saturating_add(1),
-            _ => wanted,
-        })
+        let taken: Vec<i64> = sqlx::query_scalar(
+            "SELECT created_at_ns FROM funding_intents WHERE payer = ? AND created_at_ns >= ?
+             ORDER BY created_at_ns",
+        )
+        .bind(payer.to_text())
+        .bind(wanted)
+        .fetch_all(&mut *self.open)
+        .await?;
+        let mut free = wanted;
+        for taken in taken {
+            if taken != free {
+                break;
+            }
+            free = free.saturating_add(1);
+        }
+        Ok(free)
     }
 }
 
@@ -395,6 +389,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_time_from_when_the_clock_was_ahead_draws_no_other_after_it() {
+        let (_directory, store) = open().await;
+        let alice = owner("alice");
+        let mut ahead = new(None);
+        ahead.created_at_ns = 502;
+        add(&store, &alice, &ahead, at(0)).await;
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            let id = add(&store, &alice, &new(None), at(0)).await;
+            let intent = store.intent(&alice, id).await.unwrap().unwrap();
+            times.push(intent.created_at_ns);
+        }
+        assert_eq!(times, [500, 501, 503]);
+    }
+
+    #[tokio::test]
     async fn a_change_on_top_of_an_unseen_one_is_refused() {
         let (_directory, store) = open().await;
         let alice = owner("alice");
@@ -432,26 +442,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_finished_makes_room() {
+    async fn only_what_is_finished_is_ever_taken_away() {
         let (_directory, store) = open().await;
-        let (alice, bob) = (owner("alice"), owner("bob"));
+        let alice = owner("alice");
         let kept = add(&store, &alice, &new(None), at(0)).await;
-        let others = add(&store, &bob, &new(None), at(0)).await;
-        finish(&store, &bob, others, at(0)).await;
-        let mut oldest = None;
-        for second in 0..MOST_KEPT as u64 + 5 {
+        for second in 0..3 {
             let id = add(&store, &alice, &new(None), at(second)).await;
             finish(&store, &alice, id, at(second)).await;
-            oldest.get_or_insert(id);
         }
         let intents = store.intents(&alice).await.unwrap();
-        assert_eq!(intents.len(), MOST_KEPT);
-        assert_eq!(intents[0].id, kept);
-        assert!(intents.iter().all(|intent| Some(intent.id) != oldest));
-        assert_eq!(store.intents(&bob).await.unwrap().len(), 1);
+        let mut transaction = store.begin().await.unwrap();
+        for intent in &intents[..2] {
+            transaction.forget_intent(intent).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        assert_eq!(store.intents(&alice).await.unwrap().len(), 3);
 
         store.reap(at(89 * 24 * 3600)).await.unwrap();
-        assert_eq!(store.intents(&alice).await.unwrap().len(), MOST_KEPT);
+        assert_eq!(store.intents(&alice).await.unwrap().len(), 3);
         store.reap(at(91 * 24 * 3600)).await.unwrap();
         let left = store.intents(&alice).await.unwrap();
         assert_eq!(left.len(), 1, "what is not finished is never taken away");

@@ -65,6 +65,8 @@ pub enum Fault {
     SlowMs(u64),
     /// Update calls are accepted and done so many milliseconds later, so that their status has to be asked for.
     SlowCall(u64),
+    /// Update calls run, and their callers hear only that the service is unavailable.
+    Unavailable,
     /// None any more.
     None,
 }
@@ -209,6 +211,7 @@ impl Devnet {
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
             Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),
+            Fault::Unavailable => json!({ "kind": "unavailable" }),
             Fault::None => json!({ "kind": "none" }),
         };
         self.control("fault", &body).await;

@@ -27,7 +27,7 @@ use crate::{
     connection::AccessLevel,
     funding::{account::AccountIdentifier, amount::shown_cycles},
     ic::CanisterId,
-    scope::Scope,
+    scope::{Scope, Scopes},
 };
 
 const CYCLES_LEDGER: &str = "um5iw-rqaaa-aaaaq-qaaba-cai";
@@ -35,17 +35,20 @@ const ICP_LEDGER: &str = "ryjl3-tyaaa-aaaaa-aaaba-cai";
 const CYCLES_MINTING: &str = "rkp4c-7iaaa-aaaaa-aaaca-cai";
 
 pub(super) fn entries() -> Vec<Entry> {
-    let entry = |tool, run| Entry {
+    // The ledgers are canisters like any other, so the signer wants for them what it wants for those.
+    let entry = |tool, needs, run| Entry {
         tool,
         group: Group::Funding,
-        scope: |_| Scope::Manage,
+        needs,
         run,
     };
+    let reading = |_: &Arguments| Scopes::from_iter([Scope::Read, Scope::Manage]);
+    let paying = |_: &Arguments| Scopes::from_iter([Scope::Write, Scope::Manage]);
     vec![
-        entry(cycles_balance_tool(), cycles_balance),
-        entry(create_canister_tool(), create_canister),
-        entry(top_up_canister_tool(), top_up_canister),
-        entry(resume_funding_tool(), resume_funding),
+        entry(cycles_balance_tool(), reading, cycles_balance),
+        entry(create_canister_tool(), paying, create_canister),
+        entry(top_up_canister_tool(), paying, top_up_canister),
+        entry(resume_funding_tool(), paying, resume_funding),
     ]
 }
 
@@ -179,7 +182,7 @@ fn resume_funding_tool() -> Tool {
                 "block_index": {
                     "type": "integer",
                     "minimum": 0,
-                    "description": "ICP ledger block of a payment whose outcome got lost, when asked for it",
+                    "description": "The ledger's block of a payment whose outcome got lost, when asked for it",
                 },
             },
             "additionalProperties": false,

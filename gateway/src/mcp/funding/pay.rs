@@ -23,8 +23,8 @@ use crate::{
     funding::{
         account::{AccountIdentifier, subaccount_of},
         amount::{Cycles, Icp, Rate},
-        intent::{Gained, Intent, Payment, What},
-        machine::{NotifyAnswer, PaymentAnswer, delivered},
+        intent::{Gained, Intent, Payment, Progress, What},
+        machine::{NotifyAnswer, PaymentAnswer, delivered, of_empty_balance},
     },
     ic::{Call, IcError},
 };
@@ -87,7 +87,33 @@ impl Work<'_> {
                 reply.map(of_transfer)
             }
         };
-        heard_or(heard, PaymentAnswer::NotSent, PaymentAnswer::Unknown)
+        let (answer, cause) = heard_or(heard, PaymentAnswer::NotSent, PaymentAnswer::Unknown);
+        (self.settled(intent, answer).await, cause)
+    }
+
+    /// Looks into the cycles ledger when it finds the balance too small for a payment that may be what emptied it.
+    async fn settled(&self, intent: &Intent, answer: PaymentAnswer) -> PaymentAnswer {
+        let doubt = matches!(
+            intent.progress,
+            Progress::Unpaid { doubt: true, .. } | Progress::Paid { .. }
+        );
+        match (answer, intent.payment) {
+            (PaymentAnswer::Insufficient { balance }, Payment::Cycles { .. }) if doubt => {
+                let found = match intent.progress.block() {
+                    Some(_) => Ok(None),
+                    None => Box::pin(self.latest_block_for(intent)).await,
+                };
+                let found = found.unwrap_or_else(|failure| {
+                    tracing::info!(
+                        code = failure.code,
+                        "the cycles ledger's blocks were not read"
+                    );
+                    None
+                });
+                of_empty_balance(intent, balance, found, now_ns())
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Tells the cycles minting canister of the block that pays it.
@@ -207,8 +233,8 @@ fn heard_or<T>(heard: Result<T, NotAnswered>, not_sent: T, unknown: T) -> Heard<
     }
 }
 
-/// Whether an update that ended so cannot have been executed. A rejection by the canister itself does not say so: it
-/// may have failed half-way.
+/// Whether an update that ended so cannot have been executed. A rejection by the canister itself does not say so, it
+/// may have failed half-way; nor does the word of a single node.
 fn was_not_executed(error: &IcError) -> bool {
     match error {
         IcError::Unreachable | IcError::Busy => true,
@@ -370,12 +396,20 @@ mod tests {
 
     use super::*;
 
-    fn rejected(reject_code: RejectCode) -> IcError {
-        IcError::Rejected(RejectResponse {
+    fn reject(reject_code: RejectCode) -> RejectResponse {
+        RejectResponse {
             reject_code,
             reject_message: String::new(),
             error_code: None,
-        })
+        }
+    }
+
+    fn rejected(reject_code: RejectCode) -> IcError {
+        IcError::Rejected(reject(reject_code))
+    }
+
+    fn turned_away(reject_code: RejectCode) -> IcError {
+        IcError::TurnedAway(reject(reject_code))
     }
 
     #[test]
@@ -394,6 +428,8 @@ mod tests {
             IcError::Refused(403, String::new()),
             IcError::Unverified(String::new()),
             IcError::Unexpected(String::new()),
+            turned_away(RejectCode::SysTransient),
+            turned_away(RejectCode::DestinationInvalid),
             rejected(RejectCode::CanisterError),
             rejected(RejectCode::CanisterReject),
         ] {

@@ -192,7 +192,7 @@ impl Work<'_> {
             let mut transaction = self.begin().await?;
             let intents = transaction.intents(&self.owner).await;
             let intents = intents.map_err(|error| not_stored(&error))?;
-            let refused = match choose(&intents, &asked, name.as_ref(), now) {
+            let forgotten = match choose(&intents, &asked, name.as_ref(), now) {
                 Choice::GoOn(intent) => return Ok(Noted::Intent(intent.id)),
                 Choice::Known(intent) => {
                     let outcome = words::Outcome::of(intent.clone());
@@ -200,8 +200,9 @@ impl Work<'_> {
                 }
                 Choice::NameTaken(intent) => return Err(words::name_taken(intent)),
                 Choice::TooMany => return Err(words::too_many()),
+                Choice::Full => return Err(words::full()),
                 Choice::New => None,
-                Choice::Again(intent) => Some(intent),
+                Choice::Again(intent) | Choice::InPlaceOf(intent) => Some(intent),
             };
             let Some(payment) = payment else {
                 // Nothing else may wait for what a canister says.
@@ -209,8 +210,8 @@ impl Work<'_> {
                 payment = Some(self.convert(&asked).await?);
                 continue;
             };
-            if let Some(refused) = refused {
-                let forgotten = transaction.forget_refused(refused).await;
+            if let Some(forgotten) = forgotten {
+                let forgotten = transaction.forget_intent(forgotten).await;
                 forgotten.map_err(|error| not_stored(&error))?;
             }
             let new = NewIntent {

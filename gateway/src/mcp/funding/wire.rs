@@ -1,7 +1,7 @@
 //! What the cycles ledger, the ICP ledger and the cycles minting canister take and give. Cases that mean the same to
 //! us still stand apart: a reply with a case that is not listed here cannot be read.
 
-use candid::{CandidType, Nat, Principal, Reserved};
+use candid::{CandidType, Int, Nat, Principal, Reserved};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
@@ -213,4 +213,68 @@ pub(super) struct Transaction {
 #[derive(CandidType, Deserialize)]
 pub(super) enum Operation {
     Transfer { to: ByteBuf, amount: Tokens },
+}
+
+#[derive(CandidType)]
+pub(super) struct ValueRange {
+    pub(super) start: Nat,
+    pub(super) length: Nat,
+}
+
+#[derive(CandidType, Deserialize)]
+pub(super) struct ValueBlocks {
+    pub(super) log_length: Nat,
+    pub(super) blocks: Vec<NumberedBlock>,
+}
+
+#[derive(CandidType, Deserialize)]
+pub(super) struct NumberedBlock {
+    pub(super) id: Nat,
+    pub(super) block: Value,
+}
+
+/// ICRC-3's form of a block.
+#[derive(Debug, Clone, CandidType, Deserialize)]
+pub(super) enum Value {
+    Int(Int),
+    Map(Vec<(String, Value)>),
+    Nat(Nat),
+    Nat64(u64),
+    Blob(ByteBuf),
+    Text(String),
+    Array(Vec<Value>),
+}
+
+impl Value {
+    pub(super) fn field(&self, name: &str) -> Option<&Value> {
+        let Value::Map(fields) = self else {
+            return None;
+        };
+        let found = fields.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// Ledgers write numbers in all three forms.
+    pub(super) fn number(&self) -> Option<u128> {
+        match self {
+            Value::Int(number) => u128::try_from(&number.0).ok(),
+            Value::Nat(number) => u128::try_from(&number.0).ok(),
+            Value::Nat64(number) => Some((*number).into()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn blob(&self) -> Option<&[u8]> {
+        match self {
+            Value::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
 }

@@ -18,6 +18,9 @@ use crate::{
     store::Moment,
 };
 
+/// How long making a canister may take, in seconds.
+const MAKING_SECONDS: u64 = 300;
+
 /// How far an intent came, and what is in its way.
 pub(super) struct Outcome {
     pub(super) intent: Intent,
@@ -86,6 +89,15 @@ pub(super) fn line(outcome: &Outcome) -> (String, Value) {
             (failure.code, None, failure.message)
         }
     };
+    written(intent, code, canister, &text)
+}
+
+/// The same for an intent that could not be worked on.
+pub(super) fn stopped(intent: &Intent, failure: Failure) -> (String, Value) {
+    written(intent, failure.code, None, &failure.message)
+}
+
+fn written(intent: &Intent, code: &str, canister: Option<String>, text: &str) -> (String, Value) {
     let data = json!({
         "finished": intent.progress.is_finished(),
         "code": code,
@@ -164,6 +176,9 @@ fn not_done(outcome: &Outcome) -> Failure {
             )
         }
         Progress::Unclear { .. } => unclear(intent),
+        Progress::Paid { block } if outcome.trouble.is_none() && is_overdue(intent) => {
+            overdue(intent, *block)
+        }
         _ => {
             let mut failure = in_the_way(outcome);
             failure.message.push_str(remaining(&intent.progress));
@@ -227,9 +242,32 @@ fn in_the_way(outcome: &Outcome) -> Failure {
     }
 }
 
+/// Whether the ledger should have named the canister by now. It remembers no failure: a payment whose canister could
+/// not be made looks to it like one whose canister is being made.
+fn is_overdue(intent: &Intent) -> bool {
+    matches!(intent.payment, Payment::Cycles { .. })
+        && Moment::now().since(intent.changed_at) > MAKING_SECONDS
+}
+
+fn overdue(intent: &Intent, block: u64) -> Failure {
+    Failure::new(
+        "PAYMENT_PENDING",
+        format!(
+            "The cycles ledger has had the payment of {} as block {block} since {}, and still names no canister for \
+             it. Making the canister may have failed, and the cycles may have been given back, less the fees: look at \
+             cycles_balance. If they are there, pay anew with a new request_id; if not, call resume_funding once more.",
+            shown(intent.payment),
+            at(intent.changed_at)
+        ),
+    )
+}
+
 fn insufficient(intent: &Intent, balance: u128) -> Failure {
     let (payer, need) = (intent.payer, need(intent.payment));
     let message = match intent.payment {
+        Payment::Cycles { .. } if awaits_block(intent) || intent.progress.block().is_some() => {
+            emptied(intent, balance)
+        }
         Payment::Cycles { .. } => format!(
             "The balance at the cycles ledger is too small: {} are needed, fee included, and {} are there. Have cycles \
              sent to the principal {payer} at the cycles ledger, or spend ICP itself with pay_with=\"icp\".",
@@ -250,15 +288,51 @@ fn insufficient(intent: &Intent, balance: u128) -> Failure {
     Failure::new("INSUFFICIENT_FUNDS", message)
 }
 
+/// What a balance that is too small means when an earlier attempt may be what emptied it.
+fn emptied(intent: &Intent, balance: u128) -> String {
+    let (needed, there) = (shown_cycles(need(intent.payment)), shown_cycles(balance));
+    let refill = format!(
+        "have cycles sent to the principal {} at the cycles ledger until {needed} are there, and call resume_funding",
+        intent.payer
+    );
+    match intent.progress.block() {
+        Some(block) => format!(
+            "The payment is block {block} of the cycles ledger. Which canister it made, the ledger tells only while \
+             the balance could pay once more: {needed} are needed, and {there} are there. To learn it, {refill} \
+             within 24 hours of {}; they are not taken.",
+            at(intent.started_at)
+        ),
+        None => format!(
+            "The balance at the cycles ledger is {there}, and the payment takes {needed}, fee included. An earlier \
+             attempt may be what emptied it: the ledger looks at the balance before it looks for a repetition. {} \
+             Otherwise {refill}: what was paid is not paid again.",
+            search(intent)
+        ),
+    }
+}
+
+/// How a person finds the block of a payment.
+fn search(intent: &Intent) -> String {
+    let (paid, since) = (shown(intent.payment), at(intent.started_at));
+    let what = match intent.payment {
+        Payment::Icp { .. } => {
+            let account = AccountIdentifier::default_of(intent.payer);
+            format!("transfers of the account {account}")
+        }
+        Payment::Cycles { .. } => {
+            format!("burned cycles of {} at the cycles ledger", intent.payer)
+        }
+    };
+    format!(
+        "Look in a ledger explorer for {what} around {since}; if there is one of {paid}, call resume_funding with its \
+         block_index."
+    )
+}
+
 fn unclear(intent: &Intent) -> Failure {
     let paid = shown(intent.payment);
     let next = if awaits_block(intent) {
-        format!(
-            "Look in a ledger explorer for transfers of the account {} around {}; if there is one of {paid}, call \
-             resume_funding with its block_index.",
-            AccountIdentifier::default_of(intent.payer),
-            at(intent.started_at)
-        )
+        search(intent)
     } else {
         format!(
             "Look at cycles_balance and, in a ledger explorer, at the transactions of {} around {}.",
@@ -298,6 +372,14 @@ pub(super) fn too_many() -> Failure {
     )
 }
 
+pub(super) fn full() -> Failure {
+    Failure::new(
+        "TOO_MANY_PAYMENTS",
+        "The user had so many payments lately that one more could not be told from a repetition of them, so it is not \
+         begun. Try again tomorrow; payments with a request_id are remembered for 90 days, the others for one.",
+    )
+}
+
 pub(super) fn busy() -> Failure {
     Failure::new(
         "PAYMENT_BUSY",
@@ -322,4 +404,55 @@ fn at(moment: Moment) -> String {
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::funding::{
+        amount::Cycles,
+        intent::{Amount, Asked, PayWith},
+    };
+
+    fn making(since: Moment) -> Outcome {
+        let amount = Cycles::new(7).unwrap();
+        Outcome::of(Intent {
+            id: 1,
+            request_id: None,
+            payer: Principal::anonymous(),
+            asked: Asked {
+                what: What::Canister {
+                    controllers: vec![Principal::anonymous()],
+                    subnet: None,
+                },
+                amount: Amount::Cycles(amount),
+                pay_with: PayWith::Cycles,
+            },
+            payment: Payment::Cycles { amount },
+            created_at_ns: 0,
+            progress: Progress::Paid { block: 12 },
+            started_at: since,
+            changed_at: since,
+            revision: 0,
+        })
+    }
+
+    #[test]
+    fn a_canister_that_is_long_in_the_making_may_have_failed() {
+        let (text, _) = line(&making(Moment::now()));
+        assert!(
+            text.contains("still being made") && !text.contains("cycles_balance"),
+            "{text}"
+        );
+        let (text, data) = line(&making(Moment::from_seconds(1_000)));
+        assert_eq!(data["code"], "PAYMENT_PENDING");
+        for part in [
+            "block 12",
+            "may have failed",
+            "cycles_balance",
+            "given back",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }

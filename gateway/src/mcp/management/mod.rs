@@ -106,7 +106,7 @@ impl About {
                 .with_raw_output_schema(schema(output))
                 .with_annotations(annotations),
             group: Group::Management,
-            scope: |_| Scope::Manage,
+            needs: |_| Scope::Manage.into(),
             run,
         }
     }

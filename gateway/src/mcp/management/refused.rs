@@ -20,7 +20,7 @@ pub(super) async fn refused(
 ) -> Failure {
     let reject = match error {
         NotAnswered::Failure(failure) => return failure,
-        NotAnswered::Ic(IcError::Rejected(reject)) => reject,
+        NotAnswered::Ic(IcError::Rejected(reject) | IcError::TurnedAway(reject)) => reject,
         NotAnswered::Ic(error) => {
             tracing::info!(%canister, %error, "a management call has no reply");
             return Failure::ic(&error);

@@ -43,7 +43,7 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![Entry {
         tool: get_oql_schema_tool(),
         group: Group::Core,
-        scope: |_| Scope::Read,
+        needs: |_| Scope::Read.into(),
         run: get_oql_schema,
     }]
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use candid::{CandidType, Nat, Principal};
+use candid::{CandidType, Int, Nat, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -25,12 +25,15 @@ use crate::{
 const FEE: u128 = 100_000_000;
 const TRANSACTION_WINDOW: u64 = 24 * 60 * MINUTE;
 const PERMITTED_DRIFT: u64 = 60 * SECOND;
+/// Blocks that are given at once.
+const MOST_BLOCKS: usize = 2;
 
 const METHODS: &[(&str, Mode)] = &[
     ("icrc1_balance_of", Mode::Query),
     ("icrc1_fee", Mode::Query),
     ("icrc1_decimals", Mode::Query),
     ("icrc1_symbol", Mode::Query),
+    ("icrc3_get_blocks", Mode::Query),
     ("create_canister", Mode::Update),
     ("withdraw", Mode::Update),
 ];
@@ -45,7 +48,7 @@ pub(crate) struct CyclesLedger {
 #[derive(Default)]
 struct Books {
     balances: BTreeMap<Account, u128>,
-    blocks: u64,
+    blocks: Vec<Value>,
     recent: HashMap<[u8; 32], Recent>,
     totals: Totals,
 }
@@ -155,12 +158,84 @@ enum WithdrawError {
     },
 }
 
+/// ICRC-3's form of a block.
+#[derive(Clone, CandidType)]
+#[expect(dead_code, reason = "the type has to carry every case")]
+enum Value {
+    Int(Int),
+    Map(Vec<(String, Value)>),
+    Nat(Nat),
+    Nat64(u64),
+    Blob(ByteBuf),
+    Text(String),
+    Array(Vec<Value>),
+}
+
+#[derive(CandidType, Deserialize)]
+struct BlockRange {
+    start: Nat,
+    length: Nat,
+}
+
+#[derive(CandidType)]
+struct NumberedBlock {
+    id: Nat,
+    block: Value,
+}
+
+#[derive(CandidType)]
+struct Blocks {
+    log_length: Nat,
+    blocks: Vec<NumberedBlock>,
+    archived_blocks: Vec<Archived>,
+}
+
+/// Never there: this ledger has no archive.
+#[derive(CandidType)]
+struct Archived {
+    args: Vec<BlockRange>,
+}
+
 /// Why cycles stay where they are.
 enum Refused {
     Insufficient(u128),
     TooOld,
     InFuture,
     Duplicate(Recent),
+}
+
+impl Books {
+    /// Writes a block and returns its number.
+    fn append(
+        &mut self,
+        operation: &str,
+        account: &Account,
+        amount: u128,
+        created_at: Option<u64>,
+        memo: &[u8],
+    ) -> u64 {
+        let (owner, subaccount) = account;
+        let side = if operation == "mint" { "to" } else { "from" };
+        let mut whose = vec![Value::Blob(ByteBuf::from(owner.as_slice()))];
+        if *subaccount != [0; 32] {
+            whose.push(Value::Blob(ByteBuf::from(subaccount)));
+        }
+        let mut transaction = vec![
+            ("op", Value::Text(operation.to_owned())),
+            (side, Value::Array(whose)),
+            ("amt", Value::Nat(amount.into())),
+            ("memo", Value::Blob(ByteBuf::from(memo))),
+        ];
+        if let Some(created_at) = created_at {
+            transaction.push(("ts", Value::Nat(created_at.into())));
+        }
+        let named = transaction
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        let block = vec![("tx".to_owned(), Value::Map(named.collect()))];
+        self.blocks.push(Value::Map(block));
+        self.blocks.len() as u64 - 1
+    }
 }
 
 impl CyclesLedger {
@@ -174,7 +249,7 @@ impl CyclesLedger {
     /// Puts cycles on the owner's default account. Returns its new balance.
     pub(crate) fn credit(&self, owner: Principal, cycles: u128) -> u128 {
         let mut books = self.books();
-        books.blocks += 1;
+        books.append("mint", &(owner, [0; 32]), cycles, None, &[]);
         books.totals.credited += cycles;
         let balance = books.balances.entry((owner, [0; 32])).or_default();
         *balance += cycles;
@@ -195,7 +270,8 @@ impl CyclesLedger {
 
     /// Takes amount and fee from an account. What distinguishes one payment from another is the
     /// account, the amount, the time and `purpose`, as in the real ledger: not the settings of a
-    /// canister to be made.
+    /// canister to be made. As there, the balance is looked at first: a repetition of what emptied
+    /// it is not recognised.
     fn take(
         &self,
         now: u64,
@@ -205,6 +281,11 @@ impl CyclesLedger {
         purpose: &[u8],
     ) -> Result<(u64, [u8; 32]), Refused> {
         let mut books = self.books();
+        let balance = books.balances.get(&from).copied().unwrap_or(0);
+        let left = amount
+            .checked_add(FEE)
+            .and_then(|total| balance.checked_sub(total))
+            .ok_or(Refused::Insufficient(balance))?;
         if let Some(created) = created_at {
             if created.saturating_add(TRANSACTION_WINDOW + PERMITTED_DRIFT) < now {
                 return Err(Refused::TooOld);
@@ -226,17 +307,11 @@ impl CyclesLedger {
         if let Some(recent) = books.recent.get(&fingerprint) {
             return Err(Refused::Duplicate(*recent));
         }
-        let balance = books.balances.get(&from).copied().unwrap_or(0);
-        let left = amount
-            .checked_add(FEE)
-            .and_then(|total| balance.checked_sub(total))
-            .ok_or(Refused::Insufficient(balance))?;
         books.balances.insert(from, left);
         books.totals.fees += FEE;
         books.totals.delivered += amount;
         books.totals.payments += 1;
-        let block = books.blocks;
-        books.blocks += 1;
+        let block = books.append("burn", &from, amount, created_at, purpose);
         books
             .recent
             .insert(fingerprint, Recent { block, made: None });
@@ -250,8 +325,27 @@ impl CyclesLedger {
         *books.balances.entry(to).or_default() += returned;
         books.totals.delivered -= amount;
         books.totals.fees += FEE;
-        books.blocks += 1;
-        Some(books.blocks - 1)
+        Some(books.append("mint", &to, returned, None, &[]))
+    }
+
+    fn get_blocks(&self, call: &Call<'_>) -> Reply {
+        let (ranges,): (Vec<BlockRange>,) = call.args()?;
+        let books = self.books();
+        let count = books.blocks.len();
+        let index = |n: &Nat| usize::try_from(&n.0).unwrap_or(usize::MAX).min(count);
+        let asked = ranges.iter().flat_map(|range| {
+            let start = index(&range.start);
+            start..start.saturating_add(index(&range.length)).min(count)
+        });
+        let blocks = asked.take(MOST_BLOCKS).map(|id| NumberedBlock {
+            id: id.into(),
+            block: books.blocks[id].clone(),
+        });
+        reply((Blocks {
+            log_length: count.into(),
+            blocks: blocks.collect(),
+            archived_blocks: Vec::new(),
+        },))
     }
 
     fn create_canister(&self, call: &Call<'_>) -> Reply {
@@ -362,6 +456,7 @@ impl Canister for CyclesLedger {
             "icrc1_fee" => reply((Nat::from(FEE),)),
             "icrc1_decimals" => reply((12_u8,)),
             "icrc1_symbol" => reply(("TCYCLES",)),
+            "icrc3_get_blocks" => self.get_blocks(call),
             "create_canister" => self.create_canister(call),
             "withdraw" => self.withdraw(call),
             _ => call.unknown(),

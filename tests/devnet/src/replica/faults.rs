@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     SlowMs,
     /// Update calls are accepted (202) and done `value` milliseconds later; the caller polls.
     SlowCall,
+    /// Update calls run, and 503 is all that their callers hear.
+    Unavailable,
     /// Ends all faults.
     None,
 }

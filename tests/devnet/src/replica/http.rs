@@ -85,6 +85,14 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
     if let Some(delay) = replica.faults.delay(Kind::SlowCall, canister.as_ref()) {
         return Ok(call_later(replica, request, delay));
     }
+    if replica
+        .faults
+        .hits(Kind::Unavailable, canister.as_ref())
+        .is_some()
+    {
+        submit(&replica, host, &request);
+        return Err(replica_error());
+    }
     let (callee, method, _) = addressed(&request.content);
     match replica.interference.take(callee, method) {
         None => Ok(submit(&replica, host, &request)),
@@ -100,6 +108,13 @@ async fn call(State(replica): State<Arc<Replica>>, Path(id): Path<String>, body:
             tokio::spawn(call).await.map_err(failed)
         }
     }
+}
+
+/// What a boundary node says when its connection to a replica failed, whether or not the replica has
+/// the request.
+fn replica_error() -> Refused {
+    let text = "error: replica_error\ndetails: The connection to the replica node failed.";
+    (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
 }
 
 async fn interfered(

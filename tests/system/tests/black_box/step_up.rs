@@ -76,6 +76,41 @@ async fn a_call_beyond_the_scope_is_challenged_and_works_after_stepping_up() {
 }
 
 #[tokio::test]
+async fn a_payment_asks_for_every_scope_that_it_will_need() {
+    let stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let manager = sign_in(&stack, &client, "ic:manage").await;
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &manager.access_token);
+    for (tool, arguments, scopes) in [
+        ("cycles_balance", serde_json::json!({}), "ic:read ic:manage"),
+        (
+            "create_canister",
+            serde_json::json!({ "cycles": "1T" }),
+            "ic:write ic:manage",
+        ),
+        (
+            "resume_funding",
+            serde_json::json!({}),
+            "ic:write ic:manage",
+        ),
+    ] {
+        let answer = agent.call_raw(tool, arguments).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text);
+        let challenge = answer.headers[WWW_AUTHENTICATE].to_str().expect("ASCII");
+        assert_eq!(parameter(challenge, "scope"), scopes, "{tool}");
+    }
+    // Nothing was begun that the connection could not have finished.
+    let payer = sign_in(&stack, &client, "ic:write ic:manage").await;
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &payer.access_token);
+    let resumed = agent.call("resume_funding", serde_json::json!({})).await;
+    assert_eq!(resumed.structured["payments"], serde_json::json!([]));
+    agent
+        .call("create_canister", serde_json::json!({ "cycles": "1T" }))
+        .await
+        .fails_with("INSUFFICIENT_FUNDS");
+}
+
+#[tokio::test]
 async fn what_a_token_covers_is_not_challenged() {
     let stack = Stack::start().await;
     let client = Client::register(stack.auth_server(Instance::Prod)).await;

@@ -154,14 +154,34 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Whether the same installation is worth another try with the chunks that are there.
+/// Whether the installation may still run and need the chunks, or is worth another try with those that are there.
 fn may_go_on(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "OUTCOME_UNKNOWN"
             | "IC_UNREACHABLE"
             | "IC_BUSY"
+            | "IC_UNVERIFIED"
+            | "IC_UNEXPECTED"
             | "SIGNER_UNAVAILABLE"
             | "IDENTITY_UNAVAILABLE"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ic::IcError;
+
+    #[test]
+    fn chunks_stay_in_the_store_while_the_installation_may_run() {
+        for error in [
+            IcError::OutcomeUnknown(String::new()),
+            IcError::Unverified(String::new()),
+            IcError::Unexpected(String::new()),
+        ] {
+            assert!(may_go_on(&Failure::ic(&error)), "{error}");
+        }
+        assert!(!may_go_on(&Failure::new("TRAPPED", "")));
+    }
 }
