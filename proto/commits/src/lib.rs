@@ -13,6 +13,7 @@
 //!   be a neighbour's that is not on disk yet.
 //! - A group that cannot be committed never happened, and everyone in it is told.
 //! - Nobody has to be there: the task, not whoever waits, makes the group durable.
+#![forbid(unsafe_code)]
 
 mod writer;
 

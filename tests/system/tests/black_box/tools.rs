@@ -116,7 +116,7 @@ const TESTS: &[Tested] = &[
     (
         "update_canister_settings",
         [
-            "management::settings_change_and_a_handover_is_warned_of",
+            "management::settings_change_and_a_handover_is_asked_about_and_warned_of",
             MANAGED,
             MANAGED,
         ],
@@ -156,7 +156,7 @@ const TESTS: &[Tested] = &[
     (
         "canister_history",
         [
-            "management::settings_change_and_a_handover_is_warned_of",
+            "management::settings_change_and_a_handover_is_asked_about_and_warned_of",
             MANAGED,
             MANAGED,
         ],
