@@ -268,14 +268,7 @@ impl Devnet {
             .await
             .expect("devnet's request log");
         let text = answer.text().await.expect("devnet's request log");
-        let value: Value = serde_json::from_str(&text).expect("devnet's request log as JSON");
-        // A bare list, or the list under one name.
-        let list = if value.is_array() {
-            value
-        } else {
-            value["requests"].clone()
-        };
-        serde_json::from_value(list).unwrap_or_else(|error| panic!("{error}: {text}"))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// The requests to one canister since the last reset.
