@@ -27,6 +27,7 @@ use crate::{
     fetch::{Fetcher, Reach},
     instance::{Handshake, Instance, InstanceName},
     pages,
+    reader::Reader,
     store::{
         Moment, Registered, Store, StoreError, Transaction,
         records::{Change, EndReason},
@@ -104,6 +105,7 @@ impl Server {
         {
             parts.headers.insert(header::HOST, host);
         }
+        let reader = Reader::of(&parts.headers);
         let source = self.throttle.source(parts.extensions.get());
         if let Err(too_many) = self.throttle.admit(route.class(&parts.method), source) {
             return too_often(route, &parts, too_many);
@@ -126,7 +128,7 @@ impl Server {
         let body = if sends && limit > 0 {
             match body::read(body, limit).await {
                 Ok(body) => body,
-                Err(error) => return Refusal::from(error).into_json(),
+                Err(error) => return Refusal::from(error).into_answer(reader),
             }
         } else {
             bytes::Bytes::new()
@@ -140,7 +142,8 @@ impl Server {
         });
         answering.await.unwrap_or_else(|error| {
             tracing::error!(%error, "answering a request failed");
-            Refusal::new(Code::ServerError, "The server failed; its log says why.").into_json()
+            Refusal::new(Code::ServerError, "The server failed; its log says why.")
+                .into_answer(reader)
         })
     }
 
@@ -252,7 +255,7 @@ impl Server {
             Route::Others(name) if post => {
                 connect::answered(self, self.instance(name), headers, body).await
             }
-            Route::Others(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Others(_) => method_not_allowed("GET, HEAD, POST", headers),
             Route::Connections(name) => {
                 self.connections(self.instance(name), parts, body, source)
                     .await
@@ -261,14 +264,14 @@ impl Server {
                 self.device(route, self.instance(name), parts, body, source)
                     .await
             }
-            Route::Authorize(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Authorize(_) => method_not_allowed("GET, HEAD, POST", headers),
             Route::Token(_)
             | Route::Revoke(_)
             | Route::Introspect(_)
             | Route::Register(_)
-            | Route::Redeem(_) => method_not_allowed("POST"),
-            Route::Registration(_) => method_not_allowed("GET, HEAD, PUT, DELETE"),
-            _ => method_not_allowed("GET, HEAD"),
+            | Route::Redeem(_) => method_not_allowed("POST", headers),
+            Route::Registration(_) => method_not_allowed("GET, HEAD, PUT, DELETE", headers),
+            _ => method_not_allowed("GET, HEAD", headers),
         }
     }
 
