@@ -53,6 +53,8 @@ pub struct Config {
     pub clients_file: Option<PathBuf>,
     /// Whether the device grant (RFC 8628) is offered.
     pub device_grant: bool,
+    /// Whether clients may describe themselves with a metadata document.
+    pub client_documents: bool,
     /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
     pub introspection_clients_file: Option<PathBuf>,
     /// Which tools are offered.

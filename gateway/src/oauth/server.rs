@@ -9,11 +9,11 @@ use super::{
     authorization,
     credential::{Credential, Prefix},
     device::Tries,
-    document::Documents,
+    document::{Documents, Hosts},
     form::Form,
     gate::Gate,
     introspection::Introspectors,
-    metadata,
+    metadata::{self, Offered},
     redirect::AllowList,
     registration,
     routes::Route,
@@ -75,7 +75,7 @@ impl Server {
             allowed: AllowList::new(config.redirect_prefixes.clone()),
             documents: Documents::new(
                 Fetcher::new(Reach::new(config.dev)),
-                config.dev,
+                Hosts::of(config),
                 config.limits.documents,
             ),
             gate: Gate::default(),
@@ -191,8 +191,11 @@ impl Server {
                 StatusCode::OK,
                 &metadata::server(
                     self.instance(name),
-                    self.introspectors.is_some(),
-                    self.device_grant,
+                    Offered {
+                        introspection: self.introspectors.is_some(),
+                        device_grant: self.device_grant,
+                        documents: self.documents.are_read(),
+                    },
                 ),
             ),
             Route::ResourceMetadata(name) if get => body::json(
