@@ -115,6 +115,7 @@ impl Checks {
                 icrc: self.optional("IC_ICRC_API", |text, _| web_url(text)),
                 sns: self.optional("IC_SNS_API", |text, _| web_url(text)),
             },
+            repair_protocol_header: self.switch("ICGATE_REPAIR_PROTOCOL_HEADER", false),
             tools,
             dev,
             public_url,

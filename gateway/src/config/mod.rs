@@ -57,6 +57,8 @@ pub struct Config {
     pub client_documents: bool,
     /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
     pub introspection_clients_file: Option<PathBuf>,
+    /// Whether a request whose `_meta` names another MCP revision than its header is served as the `_meta` says.
+    pub repair_protocol_header: bool,
     /// Which tools are offered.
     pub tools: Served,
     /// Public services that discovery asks.

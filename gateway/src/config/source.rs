@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 32] = [
+pub(super) const NAMES: [&str; 33] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",
@@ -45,6 +45,7 @@ pub(super) const NAMES: [&str; 32] = [
     "ICGATE_STATE_DIR",
     "ICGATE_DEV",
     "ICGATE_TOOLS",
+    "ICGATE_REPAIR_PROTOCOL_HEADER",
     "ICGATE_CONFIG",
 ];
 

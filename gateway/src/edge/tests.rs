@@ -70,6 +70,7 @@ pub(crate) fn config() -> Config {
         clients_file: None,
         device_grant: true,
         client_documents: true,
+        repair_protocol_header: false,
         introspection_clients_file: None,
         services: crate::config::Services::default(),
         tools: crate::mcp::Served::default(),
