@@ -35,6 +35,26 @@ async fn code_replay_fifty_at_once_gives_exactly_one_pair() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_codes_guessed_at_once_are_counted_before_they_are_looked_up() {
+    let house = House::open().await;
+    let page = house.get("/oauth/device").await;
+    let mut browser = Browser::default();
+    browser.take(&page);
+    let guess = async |letter: char| {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("csrf", &page.field("csrf"))
+            .append_pair("user_code", &format!("BBBBBBBBB{letter}"))
+            .finish();
+        let answer = house.post_as(&browser, "/oauth/device", &form, ORIGIN);
+        answer.await.status
+    };
+    let answers = join_all("BCDFGHJKLMNPQRSTVWXZ".chars().map(guess)).await;
+    let looked_up = answers.iter().filter(|status| **status == StatusCode::OK);
+    assert_eq!(looked_up.count(), 10, "{answers:?}");
+    assert_eq!(guess('B').await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_code_is_single_use_across_processes() {
     let house = House::open().await;
     let twin = house.twin().await;

@@ -31,6 +31,7 @@ mod main_job;
 mod management;
 mod manners;
 mod metadata;
+mod negotiation;
 mod oql;
 mod oracles;
 mod outages;
