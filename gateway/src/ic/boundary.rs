@@ -63,6 +63,7 @@ pub(super) fn http_client() -> Result<Client, IcError> {
         .timeout(Duration::from_secs(45))
         .tcp_nodelay(true)
         .redirect(Policy::none())
+        .no_proxy()
         .pool_max_idle_per_host(64)
         .build()
         .map_err(|error| IcError::Unexpected(format!("no HTTP client: {error}")))

@@ -59,6 +59,8 @@ pub enum Fault {
     ForeignSubnet,
     /// Every certificate carries a subnet delegation made for it alone.
     FreshDelegation,
+    /// Certificates were made so many milliseconds ago.
+    OldCertificate(u64),
     /// Nothing is answered.
     Unreachable,
     /// Every answer takes so many milliseconds.
@@ -208,6 +210,7 @@ impl Devnet {
             Fault::Certificate => json!({ "kind": "certificate" }),
             Fault::ForeignSubnet => json!({ "kind": "foreign_subnet" }),
             Fault::FreshDelegation => json!({ "kind": "fresh_delegation" }),
+            Fault::OldCertificate(value) => json!({ "kind": "old_certificate", "value": value }),
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
             Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),

@@ -94,8 +94,12 @@ impl Stack {
 
     /// Starts all three; the gateway also trusts the roots of this PEM file when it reads websites.
     pub async fn start_trusting(ca: &str) -> Self {
-        let env = [("SSL_CERT_FILE", ca)];
-        Self::start_at(Handshake::default(), Self::own_place(), "", &env).await
+        Self::start_in(&[("SSL_CERT_FILE", ca)]).await
+    }
+
+    /// Starts all three, the gateway with further environment variables.
+    pub async fn start_in(env: &[(&str, &str)]) -> Self {
+        Self::start_at(Handshake::default(), Self::own_place(), "", env).await
     }
 
     async fn start_all(handshake: Handshake, settings: &str) -> Self {

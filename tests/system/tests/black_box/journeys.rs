@@ -19,7 +19,7 @@ const E8S: u64 = 100_000_000;
 const BOUND: Duration = Duration::from_secs(90);
 
 /// Makes the site that of an app: served by one canister, naming the other as the one it works with.
-fn serve_app(site: &HttpsSite, frontend: &str, backend: &str) {
+pub(crate) fn serve_app(site: &HttpsSite, frontend: &str, backend: &str) {
     let architecture = json!({ "canisters": [{ "id": backend, "role": "backend" }] });
     for (path, content_type, body) in [
         (

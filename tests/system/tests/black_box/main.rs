@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod apps;
+mod arguments;
 mod attacks;
 mod browser;
 mod candid_input;
@@ -26,12 +27,14 @@ mod install;
 mod introspection;
 mod isolation;
 mod journeys;
+mod killed;
 mod limits;
 mod main_job;
 mod management;
 mod manners;
 mod metadata;
 mod negotiation;
+mod no_proxy;
 mod oql;
 mod oracles;
 mod outages;
