@@ -75,7 +75,7 @@ async fn a_browser_session_lives_in_a_secure_cookie() {
     assert!(person.browser.cookie("icg_session").is_none());
     let page = person.connections().await;
     assert!(page.body.contains("This browser"), "{}", page.body);
-    // By plain http the browser keeps it to itself, and another one is a stranger.
+    // Another browser is a stranger.
     let mut other = Person::new(&stack, Instance::Beta);
     let page = other.connections().await;
     assert!(page.body.contains("Connect this browser"), "{}", page.body);
