@@ -3,7 +3,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Handshake, Process, Spawn, http_client, world::World};
+use crate::{Authority, Handshake, Process, Spawn, http_client, world::World};
 
 /// The local Internet Computer with its two Internet Identity deployments.
 #[derive(Debug)]
@@ -93,11 +93,15 @@ pub struct IcRequest {
 }
 
 impl Devnet {
-    /// Starts a devnet on free ports whose Internet Identities speak this handshake; its log goes to `dir`.
-    pub async fn start(dir: &std::path::Path, handshake: Handshake) -> Self {
+    /// Starts a devnet on free ports whose first and second Internet Identity speak these handshakes; its log goes to
+    /// `dir`, and it trusts the root of the tests' own https servers.
+    pub async fn start(dir: &std::path::Path, [ii, prod]: [Handshake; 2]) -> Self {
+        let root = dir.join("root.pem");
+        std::fs::write(&root, Authority::own().pem()).expect("the root certificate");
         let spawn = Spawn::new("icgate-devnet", dir)
-            .arg(format!("--ii-handshake={}", handshake.as_str()))
-            .arg(format!("--ii-prod-handshake={}", handshake.as_str()));
+            .arg(format!("--ii-handshake={}", ii.as_str()))
+            .arg(format!("--ii-prod-handshake={}", prod.as_str()))
+            .env("SSL_CERT_FILE", root.display().to_string());
         let (process, ready) = spawn.start_ready().await;
         let ready = serde_json::from_str(&ready)
             .unwrap_or_else(|error| panic!("devnet's ready line: {error}: {ready}"));
@@ -189,6 +193,12 @@ impl Devnet {
     pub async fn revoke(&self, ii: &str, anchor: u64) {
         self.control("revoke", &json!({ "ii": ii, "anchor": anchor }))
             .await;
+    }
+
+    /// The person lets the server at this address ask for their identity.
+    pub async fn trust(&self, ii: &str, anchor: u64, server: &str) {
+        let body = json!({ "ii": ii, "anchor": anchor, "enabled": true, "url": server });
+        self.control("trust", &body).await;
     }
 
     /// The grant of an identity ends now.
