@@ -131,7 +131,8 @@ impl Failure {
             "TURNED_AWAY",
             format!(
                 "One node said no to the call, which is not certified: if the node is wrong, the call may have been \
-                 executed. Look at the canister's state with a query before you send it again. If the node is right: {}",
+                 executed. Look at the canister's state with a query before you send it again. If the node is \
+                 right: {}",
                 self.message
             ),
         )

@@ -39,9 +39,9 @@ impl Certified {
         Ok(UNIX_EPOCH + Duration::from_nanos(nanos))
     }
 
-    /// The value at a path; nothing when the certificate proves that there is none. Without a subnet delegation it proves
-    /// that of a part of a canister only when it knows the canister: nothing says which canisters the root subnet hosts,
-    /// and any node can show that it has not those of others.
+    /// The value at a path; nothing when the certificate proves that there is none. Without a subnet delegation it
+    /// proves that of a part of a canister only when it knows the canister: nothing says which canisters the root
+    /// subnet hosts, and whoever asks it can show that it has not those of others.
     ///
     /// # Errors
     /// When the certificate does not say.
