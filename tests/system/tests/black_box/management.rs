@@ -109,7 +109,7 @@ async fn a_canister_lives_from_installation_to_deletion() {
     owner
         .call("canister_status", json!({}))
         .await
-        .fails_with("CANISTER_UNKNOWN");
+        .fails_with("TURNED_AWAY");
     owner
         .call("canister_history", json!({}))
         .await
@@ -174,10 +174,7 @@ async fn settings_change_and_a_handover_is_asked_about_and_warned_of() {
         "uninstall_code",
         "take_snapshot",
     ] {
-        let refused = owner
-            .call(tool, json!({}))
-            .await
-            .fails_with("NOT_A_CONTROLLER");
+        let refused = owner.call(tool, json!({})).await.fails_with("TURNED_AWAY");
         let advice = format!("--add-controller {}", owner.principal);
         assert!(refused.contains(&advice), "{tool}: {refused}");
     }
