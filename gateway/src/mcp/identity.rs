@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    account::{account_schema, domain_schema, required_domain, selector},
+    account::{account_schema, domain_schema, required_domain, same_domain_schema, selector},
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
@@ -39,8 +39,11 @@ fn get_principal_tool() -> Tool {
          what tokens are sent to. Signs nothing that changes anything.",
         schema(json!({
             "type": "object",
-            "properties": { "domain": domain_schema(""), "account": account_schema() },
-            "required": ["domain"],
+            "properties": {
+                "domain": domain_schema(""),
+                "derivation_origin": same_domain_schema(),
+                "account": account_schema(),
+            },
             "additionalProperties": false,
         })),
     )
@@ -64,8 +67,11 @@ fn list_accounts_tool() -> Tool {
          another principal there.",
         schema(json!({
             "type": "object",
-            "properties": { "domain": domain_schema(""), "cursor": page::cursor_schema() },
-            "required": ["domain"],
+            "properties": {
+                "domain": domain_schema(""),
+                "derivation_origin": same_domain_schema(),
+                "cursor": page::cursor_schema(),
+            },
             "additionalProperties": false,
         })),
     )
