@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ic_transport_types::RejectResponse;
 use icgate_proto::{Reason, SignerError};
 use rmcp::model::{CallToolResult, ContentBlock, MetaObject};
 
@@ -104,19 +105,26 @@ impl Failure {
                  shown. If it was an update call, it may have been executed all the same. Tell the user, and try again \
                  later.",
             ),
-            IcError::Rejected(reject) | IcError::TurnedAway(reject) => Self::new(
-                "REJECTED",
-                format!(
-                    "The call was rejected: {}",
-                    one_line(&reject.reject_message, MAX_FOREIGN)
-                ),
-            ),
+            IcError::Rejected(reject) => Self::rejected(reject),
+            IcError::TurnedAway(reject) => Self::rejected(reject).not_certified(),
             IcError::Unexpected(_) => Self::new(
                 "IC_UNEXPECTED",
                 "The Internet Computer gave an answer that this server does not understand. Try again later; if it \
                  stays so, tell the user to look into this server's log.",
             ),
         }
+    }
+
+    fn rejected(reject: &RejectResponse) -> Self {
+        let said = one_line(&reject.reject_message, MAX_FOREIGN);
+        Self::new("REJECTED", format!("The call was rejected: {said}"))
+    }
+
+    /// Says that a single node is the source, of an answer to a call that the network certifies otherwise.
+    pub(super) fn not_certified(mut self) -> Self {
+        self.message
+            .push_str(" A single node said so: it is not certified.");
+        self
     }
 
     /// As an MCP result.

@@ -1,5 +1,7 @@
 //! What an agent is told when a call has no reply.
 
+use ic_transport_types::RejectResponse;
+
 use super::{failure::Failure, order::Order, submit::NotAnswered};
 use crate::{
     candid::{foreign::one_line, interface::Interface},
@@ -18,17 +20,23 @@ impl Order {
         error: NotAnswered,
         interface: Option<&Interface>,
     ) -> Failure {
-        let error = match error {
-            NotAnswered::Failure(failure) => return failure,
-            NotAnswered::Ic(IcError::Rejected(reject) | IcError::TurnedAway(reject)) => reject,
+        match error {
+            NotAnswered::Failure(failure) => failure,
+            NotAnswered::Ic(IcError::Rejected(reject)) => self.rejected(&reject, interface),
+            NotAnswered::Ic(IcError::TurnedAway(reject)) => {
+                self.rejected(&reject, interface).not_certified()
+            }
             NotAnswered::Ic(error) => {
                 tracing::info!(canister = %self.canister, %error, "a call has no reply");
-                return Failure::ic(&error);
+                Failure::ic(&error)
             }
-        };
+        }
+    }
+
+    fn rejected(&self, error: &RejectResponse, interface: Option<&Interface>) -> Failure {
         let (name, canister) = (&self.method, self.canister);
         let said = one_line(&error.reject_message, MAX_MESSAGE);
-        match RejectKind::from(&error) {
+        match RejectKind::from(error) {
             RejectKind::CanisterUnknown => Failure::new(
                 "CANISTER_UNKNOWN",
                 format!("There is no canister {canister}. Check the id."),
@@ -114,5 +122,51 @@ impl Order {
                 )
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ic_transport_types::RejectCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::mcp::arguments::Arguments;
+
+    #[test]
+    fn what_a_single_node_says_is_not_certified() {
+        let arguments =
+            json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "transfer" });
+        let mut arguments = Arguments::new(arguments.as_object().cloned());
+        let order = Order::read(&mut arguments, false, false).unwrap();
+        for (reject_code, error_code) in [
+            (RejectCode::CanisterReject, None),
+            (RejectCode::CanisterError, Some("IC0503".to_owned())),
+            (RejectCode::DestinationInvalid, Some("IC0301".to_owned())),
+            (RejectCode::SysFatal, None),
+        ] {
+            let reject = RejectResponse {
+                reject_code,
+                reject_message: "no".to_owned(),
+                error_code,
+            };
+            let said = |error: IcError| order.not_answered(error.into(), None);
+            let certified = said(IcError::Rejected(reject.clone()));
+            let alone = said(IcError::TurnedAway(reject.clone()));
+            assert_eq!(alone.code, certified.code);
+            assert!(
+                !certified.message.contains("not certified"),
+                "{certified:?}"
+            );
+            assert!(
+                alone.message.ends_with(" it is not certified."),
+                "{alone:?}"
+            );
+            let alone = Failure::ic(&IcError::TurnedAway(reject));
+            assert!(
+                alone.message.ends_with(" it is not certified."),
+                "{alone:?}"
+            );
+        }
     }
 }

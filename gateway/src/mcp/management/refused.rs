@@ -18,21 +18,28 @@ pub(super) async fn refused(
     canister: CanisterId,
     identity: &ManagementIdentity<'_>,
 ) -> Failure {
-    let reject = match error {
+    let (reject, certified) = match error {
         NotAnswered::Failure(failure) => return failure,
-        NotAnswered::Ic(IcError::Rejected(reject) | IcError::TurnedAway(reject)) => reject,
+        NotAnswered::Ic(IcError::Rejected(reject)) => (reject, true),
+        NotAnswered::Ic(IcError::TurnedAway(reject)) => (reject, false),
         NotAnswered::Ic(error) => {
             tracing::info!(%canister, %error, "a management call has no reply");
             return Failure::ic(&error);
         }
     };
-    if is_not_controller(&reject) {
-        return match identity.principal().await {
+    let failure = if is_not_controller(&reject) {
+        match identity.principal().await {
             Ok(principal) => not_a_controller(canister, principal),
-            Err(failure) => failure,
-        };
+            Err(failure) => return failure,
+        }
+    } else {
+        of_reject(&reject, canister)
+    };
+    if certified {
+        failure
+    } else {
+        failure.not_certified()
     }
-    of_reject(&reject, canister)
 }
 
 fn is_not_controller(reject: &RejectResponse) -> bool {
