@@ -1,5 +1,7 @@
 //! What an agent is told when a call has no reply.
 
+use ic_transport_types::RejectResponse;
+
 use super::{failure::Failure, order::Order, submit::NotAnswered};
 use crate::{
     candid::{foreign::one_line, interface::Interface},
@@ -18,17 +20,23 @@ impl Order {
         error: NotAnswered,
         interface: Option<&Interface>,
     ) -> Failure {
-        let error = match error {
-            NotAnswered::Failure(failure) => return failure,
-            NotAnswered::Ic(IcError::Rejected(reject) | IcError::TurnedAway(reject)) => reject,
+        match error {
+            NotAnswered::Failure(failure) => failure,
+            NotAnswered::Ic(IcError::Rejected(reject)) => self.rejected(&reject, interface),
+            NotAnswered::Ic(IcError::TurnedAway(reject)) => {
+                self.rejected(&reject, interface).of_one_node()
+            }
             NotAnswered::Ic(error) => {
                 tracing::info!(canister = %self.canister, %error, "a call has no reply");
-                return Failure::ic(&error);
+                Failure::ic(&error)
             }
-        };
+        }
+    }
+
+    fn rejected(&self, error: &RejectResponse, interface: Option<&Interface>) -> Failure {
         let (name, canister) = (&self.method, self.canister);
         let said = one_line(&error.reject_message, MAX_MESSAGE);
-        match RejectKind::from(&error) {
+        match RejectKind::from(error) {
             RejectKind::CanisterUnknown => Failure::new(
                 "CANISTER_UNKNOWN",
                 format!("There is no canister {canister}. Check the id."),
@@ -114,5 +122,45 @@ impl Order {
                 )
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ic_transport_types::RejectCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::mcp::arguments::Arguments;
+
+    #[test]
+    fn what_a_single_node_says_is_not_told_as_a_fact() {
+        let arguments =
+            json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "transfer" });
+        let mut arguments = Arguments::new(arguments.as_object().cloned());
+        let order = Order::read(&mut arguments, false, false).unwrap();
+        for (reject_code, error_code, certified) in [
+            (RejectCode::CanisterError, "IC0503", "TRAPPED"),
+            (RejectCode::DestinationInvalid, "IC0301", "CANISTER_UNKNOWN"),
+            (RejectCode::SysTransient, "", "IC_BUSY"),
+        ] {
+            let reject = RejectResponse {
+                reject_code,
+                reject_message: "no".to_owned(),
+                error_code: Some(error_code.to_owned()),
+            };
+            let told = |error: IcError| order.not_answered(error.into(), None);
+            let fact = told(IcError::Rejected(reject.clone()));
+            assert_eq!(fact.code, certified);
+            for claim in [
+                told(IcError::TurnedAway(reject.clone())),
+                Failure::ic(&IcError::TurnedAway(reject.clone())),
+            ] {
+                assert_eq!(claim.code, "TURNED_AWAY");
+                assert!(claim.message.contains("not certified"), "{claim:?}");
+            }
+            let claim = told(IcError::TurnedAway(reject));
+            assert!(claim.message.ends_with(&fact.message), "{claim:?}");
+        }
     }
 }

@@ -18,21 +18,34 @@ pub(super) async fn refused(
     canister: CanisterId,
     identity: &ManagementIdentity<'_>,
 ) -> Failure {
-    let reject = match error {
-        NotAnswered::Failure(failure) => return failure,
-        NotAnswered::Ic(IcError::Rejected(reject) | IcError::TurnedAway(reject)) => reject,
+    match error {
+        NotAnswered::Failure(failure) => failure,
+        NotAnswered::Ic(IcError::Rejected(reject)) => rejected(&reject, canister, identity).await,
+        NotAnswered::Ic(IcError::TurnedAway(reject)) => {
+            rejected(&reject, canister, identity).await.of_one_node()
+        }
         NotAnswered::Ic(error) => {
             tracing::info!(%canister, %error, "a management call has no reply");
-            return Failure::ic(&error);
+            Failure::ic(&error)
         }
-    };
-    if is_not_controller(&reject) {
-        return match identity.principal().await {
-            Ok(principal) => not_a_controller(canister, principal),
-            Err(failure) => failure,
-        };
     }
-    of_reject(&reject, canister)
+}
+
+async fn rejected(
+    reject: &RejectResponse,
+    canister: CanisterId,
+    identity: &ManagementIdentity<'_>,
+) -> Failure {
+    if !is_not_controller(reject) {
+        return of_reject(reject, canister);
+    }
+    match identity.principal().await {
+        Ok(principal) => not_a_controller(canister, principal),
+        Err(failure) => {
+            tracing::info!(code = failure.code, "whose call was refused is not known");
+            of_reject(reject, canister)
+        }
+    }
 }
 
 fn is_not_controller(reject: &RejectResponse) -> bool {

@@ -72,6 +72,44 @@ async fn a_code_is_single_use_across_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_code_gives_one_pair_across_processes() {
+    let house = House::open().await;
+    let twin = house.twin().await;
+    let (client_id, codes) = house.device_codes().await;
+    let code = codes["device_code"].as_str().unwrap();
+    assert_eq!(
+        twin.poll(&client_id, code).await.error(),
+        "authorization_pending"
+    );
+    house.let_device_in(&codes, &["ic:read"]).await;
+    let answers = join_all((0..20).map(|turn| {
+        let process = if turn % 2 == 0 { &house } else { &twin };
+        process.poll(&client_id, code)
+    }))
+    .await;
+    let pairs: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| {
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            let pair = answer.json();
+            (
+                pair["access_token"].to_string(),
+                pair["refresh_token"].to_string(),
+            )
+        })
+        .collect();
+    assert_eq!(pairs.len(), 1);
+    let access = answers[0].json()["access_token"].clone();
+    for process in [&house, &twin] {
+        process.present(Beta, &access).await.unwrap();
+    }
+    // Later the code was stolen, whichever process is asked.
+    a_minute_passes(&house).await;
+    assert_eq!(twin.poll(&client_id, code).await.error(), "invalid_grant");
+    assert_eq!(house.poll(&client_id, code).await.error(), "invalid_grant");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_refreshes_one_pair_comes_out() {
     let house = House::open().await;
     let (client_id, tokens) = house.connected(Beta).await;
