@@ -12,7 +12,7 @@ use crate::tools::{needed, pauper};
 type Contract = (&'static str, &'static str, &'static [&'static str]);
 
 /// As whom a call is made.
-const WHO: &str = "domain account";
+const WHO: &str = "domain derivation_origin account";
 /// How much is paid, and from where.
 const PAYMENT: &str = "cycles icp pay_with request_id";
 const MODULE: &str = "upload_id wasm_url wasm_base64 wasm_hex sha256";
@@ -39,8 +39,8 @@ const CONTRACTS: &[Contract] = &[
     ("preview_call", "canister_id method", &["args candid", WHO]),
     ("get_api_doc", "canister_id", &["cursor", WHO]),
     ("get_oql_schema", "canister_id", &["cursor", WHO]),
-    ("get_principal", "domain", &["account"]),
-    ("list_accounts", "domain", &["cursor"]),
+    ("get_principal", "", &[WHO]),
+    ("list_accounts", "", &["domain derivation_origin cursor"]),
     ("whoami", "", &[]),
     ("end_session", "", &[]),
     ("open_app", "app", &[]),
