@@ -21,7 +21,7 @@ use url::Url;
 #[cfg(test)]
 pub(crate) use self::kept::let_pass;
 pub(crate) use self::{
-    app::{App, Apps, Basis, Opened, ResolveError, known_domains, not_meant},
+    app::{App, Apps, Basis, Opened, ResolveError, disguised, known_domains},
     dashboards::{Dashboards, Entry, EntryKind, Profile, ServiceError},
     findings::{Finding, Report},
     site::ExploreError,

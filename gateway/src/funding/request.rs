@@ -3,12 +3,13 @@
 use super::intent::{Asked, Intent, Progress, RequestId};
 use crate::store::Moment;
 
-/// How long the same request without a name of its own is taken for a repetition of a finished one, in seconds.
-pub const REPETITION_SECONDS: u64 = 24 * 3600;
-/// How long what is finished is remembered, in seconds.
-pub const KEPT_SECONDS: u64 = 90 * 24 * 3600;
-/// Records kept of one user; when there are as many, one that nothing depends on any more makes room.
-pub const MOST_KEPT: usize = 500;
+/// How long what is finished is remembered, in days. For as long the same request, by its name or by equal arguments,
+/// is a repetition of it.
+pub const KEPT_DAYS: u64 = 90;
+const KEPT_SECONDS: u64 = KEPT_DAYS * 24 * 3600;
+/// Records kept of one user: more than twenty payments a day. When there are as many, one that nothing depends on any
+/// more makes room.
+pub const MOST_KEPT: usize = 2_000;
 /// Unfinished ones of late that a user may have.
 pub const MOST_UNFINISHED: usize = 20;
 /// For how long an unfinished one counts, in seconds. Older ones may never be finished, whatever the user does.
@@ -52,7 +53,7 @@ pub fn choose<'a>(
                 named => named,
             }
         }
-        None => same_wish(intents, asked, now),
+        None => same_wish(intents, asked),
     };
     match found {
         Some(intent) if !intent.progress.is_finished() => Choice::GoOn(intent),
@@ -76,28 +77,19 @@ fn dispensable(intents: &[Intent], now: Moment) -> Option<&Intent> {
             .iter()
             .filter(|intent| intent.progress.is_finished())
             .filter(|intent| (intent.progress == Progress::Refused) == refused)
-            .filter(|intent| refused || now.since(intent.changed_at) >= remembered(intent))
+            .filter(|intent| refused || now.since(intent.changed_at) >= KEPT_SECONDS)
             .min_by_key(|intent| (intent.changed_at, intent.id))
     };
     oldest(true).or_else(|| oldest(false))
 }
 
-/// For how long the same request again is a repetition of this one, in seconds.
-fn remembered(intent: &Intent) -> u64 {
-    match intent.request_id {
-        Some(_) => KEPT_SECONDS,
-        None => REPETITION_SECONDS,
-    }
-}
-
-/// An unfinished intent for the same, else the latest that is finished and not long ago.
-fn same_wish<'a>(intents: &'a [Intent], asked: &Asked, now: Moment) -> Option<&'a Intent> {
+/// An unfinished intent for the same, else the latest that is finished.
+fn same_wish<'a>(intents: &'a [Intent], asked: &Asked) -> Option<&'a Intent> {
     let same = || intents.iter().filter(|intent| intent.asked == *asked);
     same()
         .find(|intent| !intent.progress.is_finished())
         .or_else(|| {
             same()
-                .filter(|intent| now.since(intent.changed_at) < REPETITION_SECONDS)
                 .filter(|intent| intent.progress != Progress::Refused)
                 .max_by_key(|intent| (intent.changed_at, intent.id))
         })
@@ -163,24 +155,25 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_equal_requests_are_one_wish_for_a_day() {
+    fn without_a_name_equal_requests_are_one_wish_for_as_long_as_it_is_known() {
         let now = Moment::from_seconds(1_100);
         let open = [intent(1, None, Progress::NEW)];
         assert_eq!(choose(&open, &wish(7), None, now), Choice::GoOn(&open[0]));
         assert_eq!(choose(&open, &wish(8), None, now), Choice::New);
-        let finished = [intent(1, Some("a"), done())];
-        assert_eq!(
-            choose(&finished, &wish(7), None, now),
-            Choice::Known(&finished[0])
-        );
-        let later = now.plus(REPETITION_SECONDS);
-        assert_eq!(choose(&finished, &wish(7), None, later), Choice::New);
+        let later = now.plus(KEPT_SECONDS - 1);
+        for name in [None, Some("a")] {
+            let finished = [intent(1, name, done())];
+            for now in [now, now.plus(25 * 3600), later] {
+                let choice = choose(&finished, &wish(7), None, now);
+                assert_eq!(choice, Choice::Known(&finished[0]));
+            }
+        }
         let refused = [intent(1, None, Progress::Refused)];
         assert_eq!(
             choose(&refused, &wish(7), None, later),
             Choice::Again(&refused[0])
         );
-        let both = [finished[0].clone(), intent(2, None, Progress::NEW)];
+        let both = [intent(1, Some("a"), done()), intent(2, None, Progress::NEW)];
         assert_eq!(choose(&both, &wish(7), None, now), Choice::GoOn(&both[1]));
     }
 
@@ -228,22 +221,24 @@ mod tests {
             .map(|id| intent(id, None, done()))
             .collect();
         all[1].request_id = RequestId::parse("a");
-        assert_eq!(choose(&all, &wish(8), None, now), Choice::Full);
-        let day = now.plus(REPETITION_SECONDS);
+        for now in [now, now.plus(25 * 3600)] {
+            assert_eq!(choose(&all, &wish(8), None, now), Choice::Full);
+        }
+        let long_after = now.plus(KEPT_SECONDS);
         assert_eq!(
-            choose(&all, &wish(8), None, day),
+            choose(&all, &wish(8), None, long_after),
             Choice::InPlaceOf(&all[0])
         );
         all[0].progress = Progress::Unclear { block: None };
         assert_eq!(
-            choose(&all, &wish(8), None, day),
-            Choice::InPlaceOf(&all[2]),
-            "neither what is open nor what has a name"
+            choose(&all, &wish(8), None, long_after),
+            Choice::InPlaceOf(&all[1]),
+            "not what is open"
         );
         // What cost nothing goes first, also when it is younger.
         all[9].progress = Progress::Refused;
-        all[9].changed_at = day;
-        for now in [now, day] {
+        all[9].changed_at = long_after;
+        for now in [now, long_after] {
             let choice = choose(&all, &wish(8), None, now);
             assert_eq!(choice, Choice::InPlaceOf(&all[9]));
         }

@@ -3,28 +3,54 @@
 use icgate_proto::v1::{AccountSelector, account_selector};
 use serde_json::{Value, json};
 
-use super::{apps, arguments::Arguments, failure::Failure, origin::TargetOrigin};
-use crate::discovery::not_meant;
+use super::{apps, arguments::Arguments, failure::Failure};
+use crate::{
+    discovery::disguised,
+    origin::{OriginError, TargetOrigin},
+};
 
 /// Longest account name, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Takes the argument `domain`, also under the name that later contracts use for it. An address like a known app's would
-/// silently make the user somebody else.
+/// The argument's name, and the one that later contracts use for it.
+const NAMES: [&str; 2] = ["domain", "derivation_origin"];
+
+/// Takes the argument `domain` under either name, or under both if they say the same.
+pub(super) fn either_domain(
+    arguments: &mut Arguments,
+    parse: impl Fn(&str) -> Result<TargetOrigin, OriginError>,
+) -> Result<Option<(String, TargetOrigin)>, Failure> {
+    let mut found: Option<(String, TargetOrigin)> = None;
+    for name in NAMES {
+        let Some(text) = arguments.optional_text(name)? else {
+            continue;
+        };
+        let origin = parse(&text).map_err(|error| Failure::argument(name, error))?;
+        match &found {
+            Some((_, first)) if *first != origin => {
+                return Err(Failure::argument(
+                    name,
+                    "is another origin than `domain`, and they mean the same: give one of them",
+                ));
+            }
+            Some(_) => {}
+            None => found = Some((text, origin)),
+        }
+    }
+    Ok(found)
+}
+
+/// Takes the argument `domain`. An address that is disguised as a known app's would silently make the user somebody
+/// else.
 pub(super) fn domain(
     arguments: &mut Arguments,
     dev: bool,
 ) -> Result<Option<TargetOrigin>, Failure> {
-    let name = "domain";
-    let text = match arguments.optional_text(name)? {
-        Some(text) => Some(text),
-        None => arguments.optional_text("derivation_origin")?,
-    };
-    let Some(text) = text else {
+    let found = either_domain(arguments, |text| TargetOrigin::parse(text, dev))?;
+    let Some((text, origin)) = found else {
         return Ok(None);
     };
-    let origin = TargetOrigin::parse(&text, dev).map_err(|error| Failure::argument(name, error))?;
-    match not_meant(&text, &origin) {
+    match disguised(&text, &origin) {
         Some(mistake) => Err(apps::resolve_failure(mistake)),
         None => Ok(Some(origin)),
     }
@@ -84,6 +110,11 @@ pub(super) fn domain_schema(absent: &str) -> Value {
     })
 }
 
+/// Schema of `derivation_origin`, beside `domain`.
+pub(super) fn same_domain_schema() -> Value {
+    json!({ "type": "string", "description": "The same as domain" })
+}
+
 /// Schema of `account`.
 pub(super) fn account_schema() -> Value {
     json!({
@@ -100,6 +131,31 @@ mod tests {
     fn read(account: Value) -> Option<account_selector::Account> {
         let arguments = json!({ "account": account });
         named(&mut Arguments::new(arguments.as_object().cloned())).unwrap()
+    }
+
+    #[test]
+    fn a_domain_has_two_names_and_one_meaning() {
+        let read = |arguments: Value| {
+            domain(&mut Arguments::new(arguments.as_object().cloned()), false)
+                .map(|origin| origin.map(|origin| origin.as_str().to_owned()))
+                .map_err(|failure| failure.message)
+        };
+        let app = Ok(Some("https://app.example".to_owned()));
+        for arguments in [
+            json!({ "domain": "app.example" }),
+            json!({ "derivation_origin": "https://app.example" }),
+            json!({ "domain": "APP.example/", "derivation_origin": "https://app.example" }),
+            json!({ "domain": null, "derivation_origin": "app.example" }),
+        ] {
+            assert_eq!(read(arguments.clone()), app, "{arguments}");
+        }
+        assert_eq!(read(json!({})), Ok(None));
+        let two = json!({ "domain": "app.example", "derivation_origin": "other.example" });
+        let refused = read(two).unwrap_err();
+        assert!(
+            refused.contains("`derivation_origin`") && refused.contains("`domain`"),
+            "{refused}"
+        );
     }
 
     #[test]

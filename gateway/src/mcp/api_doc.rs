@@ -5,7 +5,7 @@ use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::json;
 
 use super::{
-    account::{account_schema, domain_schema},
+    account::{account_schema, domain_schema, same_domain_schema},
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
@@ -39,6 +39,7 @@ fn get_api_doc_tool() -> Tool {
             "properties": {
                 "canister_id": { "type": "string" },
                 "domain": domain_schema(" Left out: anonymous."),
+                "derivation_origin": same_domain_schema(),
                 "account": account_schema(),
                 "cursor": page::cursor_schema(),
             },

@@ -6,7 +6,7 @@ use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
 use super::{
-    account::{account_schema, domain_schema},
+    account::{account_schema, domain_schema, same_domain_schema},
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
@@ -149,6 +149,7 @@ pub(super) fn method_inputs() -> Map<String, Value> {
             "default": "()",
         },
         "domain": domain_schema(" Left out: anonymous."),
+        "derivation_origin": same_domain_schema(),
         "account": account_schema(),
         "candid": { "type": "string", "description": "Interface, if the canister publishes none" },
     }))

@@ -25,7 +25,7 @@ use super::{
     session, skills,
 };
 use crate::{
-    connection::{AccessLevel, ConnectionEnd},
+    connection::{AccessLevel, Authorized, ConnectionEnd},
     discovery::Discovery,
     ic::{Ic, interfaces::Interfaces},
     instance::PublicUrl,
@@ -192,6 +192,8 @@ pub(super) fn entries() -> impl Iterator<Item = Entry> {
 #[derive(Clone)]
 pub(super) struct Catalog {
     entries: Arc<[Entry]>,
+    /// What the served tools need.
+    scopes: Scopes,
     tools: Arc<Tools>,
 }
 
@@ -200,8 +202,15 @@ impl Catalog {
     pub(super) fn new(tools: Tools, served: Served) -> Self {
         Self {
             entries: entries().filter(|entry| served.serves(entry)).collect(),
+            scopes: served.scopes(),
             tools: Arc::new(tools),
         }
+    }
+
+    /// The same without scopes that no served tool needs: a token may be from when more tools were.
+    pub(super) fn narrowed(&self, mut authorized: Authorized) -> Authorized {
+        authorized.scopes = authorized.scopes.intersection(self.scopes);
+        authorized
     }
 
     /// What the tools work with.

@@ -1,7 +1,8 @@
 //! What a canister itself says a call would do (ICRC-21).
 //!
 //! The question is asked as nobody: nothing is signed for it. By the standard the method has no effects; it is an
-//! update method, so that the answer is certified.
+//! update method, so that the answer is certified. Whether it has none, only the canister knows: who may not make
+//! update calls does not ask by one.
 
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use crate::{
         foreign::{one_line, shorten},
         interface::Mode,
     },
+    connection::{AccessLevel, Authorized},
     ic::Call,
+    scope::Scope,
 };
 
 /// The method of the standard.
@@ -39,6 +42,8 @@ pub(super) enum Consent {
     Message(String),
     /// Its reason for having none, or what went wrong.
     None(String),
+    /// It would have words, and this caller may not ask for them.
+    NotAsked,
 }
 
 #[derive(CandidType)]
@@ -68,6 +73,7 @@ enum Device {
 /// Asks the canister about a call, when its interface offers that; none when it does not.
 pub(super) async fn of(
     tools: &Tools,
+    authorized: &Authorized,
     order: &Order,
     found: &Found,
     arg: &[u8],
@@ -78,6 +84,10 @@ pub(super) async fn of(
     let Some(method) = interface.method(METHOD) else {
         return Ok(None);
     };
+    let by_query = matches!(method.mode, Mode::Query | Mode::CompositeQuery);
+    if !by_query && !may_update(authorized) {
+        return Ok(Some(Consent::NotAsked));
+    }
     let request = Request {
         method: &order.method,
         arg,
@@ -95,9 +105,10 @@ pub(super) async fn of(
         arg: candid::encode_one(request).map_err(|_| Failure::internal())?,
     };
     let asked = async {
-        match method.mode {
-            Mode::Query | Mode::CompositeQuery => tools.ic.query_anonymous(call).await,
-            Mode::Update | Mode::Oneway => tools.ic.update_anonymous(call).await,
+        if by_query {
+            tools.ic.query_anonymous(call).await
+        } else {
+            tools.ic.update_anonymous(call).await
         }
     };
     let bytes = match timeout(PATIENCE, asked).await {
@@ -113,6 +124,11 @@ pub(super) async fn of(
     };
     let said = decode::read(bytes, Some(interface.clone()), METHOD, read).await;
     Ok(Some(said.unwrap_or_else(unreadable)))
+}
+
+/// Also one that nobody signs takes the scope, and the user's consent to more than questions.
+fn may_update(authorized: &Authorized) -> bool {
+    authorized.scopes.contains(Scope::Write) && authorized.access_level == AccessLevel::All
 }
 
 fn unreadable() -> Consent {

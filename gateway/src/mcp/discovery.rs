@@ -7,6 +7,7 @@ use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 use super::{
+    account::{either_domain, same_domain_schema},
     apps::resolve_failure,
     arguments::Arguments,
     caller::Caller,
@@ -59,7 +60,7 @@ fn discover_canisters_tool() -> Tool {
             "type": "object",
             "properties": {
                 "domain": { "type": "string", "description": "Like oisy.com" },
-                "derivation_origin": { "type": "string", "description": "The same as domain" },
+                "derivation_origin": same_domain_schema(),
             },
             "additionalProperties": false,
         })),
@@ -154,15 +155,11 @@ fn discover_canisters<'a>(
     mut arguments: Arguments,
 ) -> BoxFuture<'a, Result<Output, Failure>> {
     Box::pin(async move {
-        let text = match arguments.optional_text("domain")? {
-            Some(text) => text,
-            None => arguments
-                .optional_text("derivation_origin")?
-                .ok_or_else(|| Failure::argument("domain", "is missing"))?,
-        };
+        let found = either_domain(&mut arguments, |text| {
+            TargetOrigin::of_address(text, tools.dev)
+        })?;
+        let (_, origin) = found.ok_or_else(|| Failure::argument("domain", "is missing"))?;
         arguments.finish()?;
-        let origin = TargetOrigin::of_address(&text, tools.dev)
-            .map_err(|error| Failure::argument("domain", error))?;
         caller
             .progress(format!("looking through {}", origin.as_str()))
             .await;
@@ -330,6 +327,12 @@ fn find_canister<'a>(
             json!({ "total": found.len(), "canisters": canisters, "next_cursor": next }),
         );
         for list in states {
+            if list.state.is_ok() && !list.whole {
+                output.note(format!(
+                    "The list of {} could not be read to its end, so there may be more that match.",
+                    list.name
+                ));
+            }
             match list.state {
                 Ok(None) => {}
                 Ok(Some(age)) => output.note(outdated(&format!("The list of {}", list.name), age)),

@@ -6,7 +6,7 @@ use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 use super::{
-    account::{account_schema, domain_schema, required_domain, selector},
+    account::{account_schema, domain_schema, required_domain, same_domain_schema, selector},
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema},
@@ -38,8 +38,11 @@ fn get_principal_tool() -> Tool {
          what tokens are sent to. Signs nothing that changes anything.",
         schema(json!({
             "type": "object",
-            "properties": { "domain": domain_schema(""), "account": account_schema() },
-            "required": ["domain"],
+            "properties": {
+                "domain": domain_schema(""),
+                "derivation_origin": same_domain_schema(),
+                "account": account_schema(),
+            },
             "additionalProperties": false,
         })),
     )
@@ -63,8 +66,11 @@ fn list_accounts_tool() -> Tool {
          another principal there.",
         schema(json!({
             "type": "object",
-            "properties": { "domain": domain_schema(""), "cursor": page::cursor_schema() },
-            "required": ["domain"],
+            "properties": {
+                "domain": domain_schema(""),
+                "derivation_origin": same_domain_schema(),
+                "cursor": page::cursor_schema(),
+            },
             "additionalProperties": false,
         })),
     )

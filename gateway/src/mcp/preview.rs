@@ -39,8 +39,8 @@ fn preview_call_tool() -> Tool {
     Tool::new(
         "preview_call",
         "What a call would do, without making it: the arguments as the canister will read them, who calls, what is \
-         needed, and what the canister itself says about it. Where the canister offers that (ICRC-21), it is asked with \
-         the call's arguments, anonymously. Show it to the user before update_canister.",
+         needed, and what the canister itself says about it. Where the canister offers that (ICRC-21) and this \
+         connection may make update calls, it is asked with the call's arguments, anonymously. Show it to the user before update_canister.",
         schema(json!({
             "type": "object",
             "properties": method_inputs(),
@@ -89,7 +89,7 @@ fn preview_call<'a>(
         caller.doing("asking the canister what the call would do");
         let (sender, consent) = tokio::join!(
             sender(tools, caller, &order),
-            consent_message::of(tools, &order, &found, &arg)
+            consent_message::of(tools, &caller.authorized, &order, &found, &arg)
         );
         let (sender, consent) = (sender?, consent?);
         let shown = decode::arguments(arg, found.types.clone(), &order.method).await;
@@ -103,11 +103,11 @@ fn preview_call<'a>(
         };
         let arguments = shorten(&shown.text, PAGE);
         let sent = match consent {
-            Some(_) => {
+            Some(Consent::Message(_) | Consent::None(_)) => {
                 "The call was not made. The canister was asked what it would do: the arguments were sent to it, signed by \
                  nobody."
             }
-            None => "Nothing was sent.",
+            Some(Consent::NotAsked) | None => "Nothing was sent.",
         };
         let mut text = format!(
             "{sent} `{}` of {} {}\nIt would be called by {whom}, with:\n{arguments}",
@@ -128,6 +128,13 @@ fn preview_call<'a>(
             }
             Some(Consent::None(why)) => {
                 text.push_str(&format!("\n{why}"));
+                None
+            }
+            Some(Consent::NotAsked) => {
+                text.push_str(
+                    "\nThe canister has words of its own about such calls (ICRC-21). It was not asked for them: that \
+                     takes an update call, and this connection may make none.",
+                );
                 None
             }
             None => None,

@@ -10,7 +10,8 @@
 //! a query cannot change anything, an update call can. So the preset serves exactly the tools that need no more than
 //! the scope `ic:read`: `update_canister` and `call_canister` are left out, `query_canister` stays, and management and
 //! funding tools go, since creating, topping up and deleting canisters moves or burns cycles. What is left cannot
-//! transfer value by construction, whichever tools are added to the table later. Beside other names the preset keeps
+//! transfer value by construction, whichever tools are added to the table later: a call has no scope that no served
+//! tool needs, whatever its token says, and without `ic:write` no update call is made, not even as nobody. Beside other names the preset keeps
 //! its meaning: groups are added, and of them too only what reads.
 
 use std::{fmt, str::FromStr};

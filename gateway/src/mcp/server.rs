@@ -121,7 +121,7 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let authorized = authorized(&context)?.clone();
+        let authorized = self.catalog.narrowed(authorized(&context)?.clone());
         let ticket = self.running.begin(&authorized.connection, &context.id);
         let caller = Caller::new(authorized, &context);
         let call = self.catalog.call(&request.name, &caller, request.arguments);

@@ -1,5 +1,6 @@
 //! The endpoint as a client meets it, with a signer that answers by rote and an Internet Computer that is not there.
 
+mod lists;
 mod outage;
 mod streams;
 
@@ -413,14 +414,19 @@ async fn every_tool_is_described_honestly() {
         "update_canister_settings",
         "uninstall_code",
         "delete_canister",
+        "take_snapshot",
         "load_snapshot",
         "delete_snapshot",
     ];
-    let undoable = [
+    let undoable = ["start_canister", "stop_canister", "begin_upload"];
+    // Twice is like once.
+    let settled = [
         "start_canister",
         "stop_canister",
-        "take_snapshot",
-        "begin_upload",
+        "end_session",
+        "create_canister",
+        "top_up_canister",
+        "resume_funding",
     ];
     for tool in tools {
         let is_one_of = |names: &[&str]| names.iter().any(|name| tool["name"] == *name);
@@ -428,6 +434,8 @@ async fn every_tool_is_described_honestly() {
         let reads = !is_one_of(&changing) && !is_one_of(&undoable);
         assert_eq!(hints["readOnlyHint"], reads, "{tool}");
         assert_eq!(hints["destructiveHint"], is_one_of(&changing), "{tool}");
+        let repeatable = reads || is_one_of(&settled);
+        assert_eq!(hints["idempotentHint"], repeatable, "{tool}");
         assert!(tool["title"].is_string() && tool["description"].is_string());
         assert_eq!(tool["inputSchema"]["type"], "object");
         assert_eq!(tool["outputSchema"]["type"], "object");

@@ -186,8 +186,11 @@ mod tests {
     use super::*;
     use crate::transport::TransportError;
 
+    /// A status and a body; none when the node cannot be reached.
+    type Answer = Option<(u16, &'static [u8])>;
+
     /// Answers by heart, one after the other; with nothing where there is no answer.
-    struct Script(Mutex<VecDeque<Option<(u16, &'static [u8])>>>);
+    struct Script(Mutex<VecDeque<Answer>>);
 
     #[async_trait]
     impl Transport for Script {

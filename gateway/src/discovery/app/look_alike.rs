@@ -27,8 +27,24 @@ pub(super) fn of(origin: &TargetOrigin) -> Option<&'static Known> {
             host.strip_suffix(own)
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        !own.as_deref().is_some_and(under_own) && resembles(host, brand(known))
+        !own.as_deref().is_some_and(under_own) && resembles(host, &brand(known))
     })
+}
+
+/// Whether an origin that looks like a known app's has its name spelled otherwise. The same name elsewhere may be
+/// somebody else's, who hides nothing.
+pub(super) fn is_disguised(origin: &TargetOrigin) -> bool {
+    let Some(known) = of(origin) else {
+        return false;
+    };
+    let brand = brand(known);
+    let url = origin.url().ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let is_plain = |label: &&str| {
+        label.replace('-', "") == brand || label.split('-').any(|part| part == brand)
+    };
+    let rest: Vec<&str> = host.split('.').filter(|label| !is_plain(label)).collect();
+    resembles(&rest.join("."), &brand)
 }
 
 /// A canister's own name at one of the IC's gateways.
@@ -59,9 +75,14 @@ fn brand(known: &Known) -> String {
         .to_ascii_lowercase()
 }
 
-/// Whether some part of a host reads like a name. Short names must be the same, longer ones may differ in a letter.
-fn resembles(host: &str, brand: String) -> bool {
+/// Whether some part of a host reads like a name. Names of up to three letters must be the same. Others may differ in a
+/// letter or have two of them swapped; those of four letters, which are in many other words, not in their length.
+fn resembles(host: &str, brand: &str) -> bool {
     let allowed = usize::from(brand.len() > 3);
+    let lengths = match brand.len() {
+        length @ ..=4 => length..=length,
+        length => length - 1..=length + 1,
+    };
     let labels: Vec<&str> = host.split('.').collect();
     // The last label is nobody's own.
     let own = &labels[..labels.len().saturating_sub(1)];
@@ -72,12 +93,25 @@ fn resembles(host: &str, brand: String) -> bool {
             .strip_prefix("xn--")
             .and_then(|label| label.rsplit_once('-'));
         let parts = label.split('-').map(folded);
-        let near =
-            |text: String| distance(&text, &brand) <= allowed && text.len() + 1 >= brand.len();
+        let near = |text: String| {
+            lengths.contains(&text.len())
+                && (distance(&text, brand) <= allowed || (allowed > 0 && is_swapped(&text, brand)))
+        };
         near(whole)
             || parts.into_iter().any(|part| part == brand)
-            || plain.is_some_and(|(plain, _)| distance(&folded(plain), &brand) <= allowed.max(1))
+            || plain.is_some_and(|(plain, _)| distance(&folded(plain), brand) <= allowed.max(1))
     })
+}
+
+/// Whether two neighbours in a name changed places.
+fn is_swapped(text: &str, brand: &str) -> bool {
+    let (text, brand) = (text.as_bytes(), brand.as_bytes());
+    text.len() == brand.len()
+        && (1..brand.len()).any(|at| {
+            let mut swapped = brand.to_vec();
+            swapped.swap(at - 1, at);
+            swapped == text
+        })
 }
 
 /// With characters that look like a letter as that letter.
@@ -111,7 +145,7 @@ mod tests {
         for (text, name) in [
             ("oisy.net", "Oisy"),
             ("0isy.com", "Oisy"),
-            ("oisyy.com", "Oisy"),
+            ("osiy.com", "Oisy"),
             ("oisy-wallet.com", "Oisy"),
             ("oisy.com.evil.example", "Oisy"),
             ("оisy.com", "Oisy"),
@@ -142,12 +176,46 @@ mod tests {
             "ryjl3-tyaaa-aaaaa-aaaba-cai.raw.icp0.io",
             "app.example",
             "dns.example",
+            "noisy.com",
+            "noisy.example",
+            "oisyy.com",
+            "osy.com",
+            "daisy.example",
+            "nnns.example",
             "http://127.0.0.1:8000",
             "localhost",
             "example.com",
             "oisy",
         ] {
             assert_eq!(resembled(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_disguise_is_not_that_name_elsewhere() {
+        let is_disguised = |text: &str| is_disguised(&TargetOrigin::parse(text, true).unwrap());
+        for text in [
+            "0isy.com",
+            "оisy.com",
+            "oisy.oisi.com",
+            "oisi.com",
+            "osiy.com",
+            "lcpswap.com",
+            "icpswapp.com",
+            "rnultidex.ai",
+        ] {
+            assert!(is_disguised(text), "{text}");
+        }
+        for text in [
+            "oisy.com",
+            "oisy.net",
+            "oisy-wallet.com",
+            "nns.example",
+            "icp-swap.com",
+            "noisy.com",
+            "app.example",
+        ] {
+            assert!(!is_disguised(text), "{text}");
         }
     }
 }

@@ -32,9 +32,15 @@ pub(crate) struct Apps {
 
 /// Why an address is perhaps not the one that was meant: it looks like a known app's and is not. Somebody who means it
 /// all the same writes its scheme.
-pub(crate) fn not_meant(address: &str, origin: &TargetOrigin) -> Option<ResolveError> {
+fn not_meant(address: &str, origin: &TargetOrigin) -> Option<ResolveError> {
     let known = look_alike::of(origin).filter(|_| !TargetOrigin::is_literal(address))?;
     Some(ResolveError::LookAlike(origin.clone(), known))
+}
+
+/// The same of an address that a call is to be made at, which somebody chose before: only one that reads like a known
+/// app's name and is spelled otherwise.
+pub(crate) fn disguised(address: &str, origin: &TargetOrigin) -> Option<ResolveError> {
+    not_meant(address, origin).filter(|_| look_alike::is_disguised(origin))
 }
 
 /// An app that was opened.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use moka::future::Cache;
 use serde_json::Value;
 
-use self::registry::Lists;
+use self::registry::{List, Lists};
 pub(crate) use self::{
     profile::Profile,
     registry::{Entry, EntryKind},
@@ -143,12 +143,15 @@ pub(crate) struct ListState {
     pub(crate) name: &'static str,
     /// Its age when it is old, or why there is none.
     pub(crate) state: Result<Option<Duration>, ServiceError>,
+    /// Whether all of it that there is was read.
+    pub(crate) whole: bool,
 }
 
 impl ListState {
-    fn new<T>(name: &'static str, served: &Result<Served<T>, ServiceError>) -> Self {
+    fn new(name: &'static str, served: &Result<Served<List>, ServiceError>) -> Self {
         Self {
             name,
+            whole: served.as_ref().is_ok_and(|served| served.value.whole),
             state: served
                 .as_ref()
                 .map(|served| served.outdated)

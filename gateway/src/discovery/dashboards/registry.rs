@@ -44,8 +44,15 @@ pub(crate) enum EntryKind {
 pub(super) struct Lists {
     icrc: Service,
     sns: Service,
-    tokens: Kept<Vec<Entry>, ServiceError>,
-    snses: Kept<Vec<Entry>, ServiceError>,
+    tokens: Kept<List, ServiceError>,
+    snses: Kept<List, ServiceError>,
+}
+
+/// What could be read of a list.
+pub(super) struct List {
+    entries: Vec<Entry>,
+    /// Whether that is all of it.
+    pub(super) whole: bool,
 }
 
 impl Lists {
@@ -70,7 +77,7 @@ impl Lists {
         let lists = [tokens, snses].into_iter().flatten();
         let words = words.trim().to_lowercase();
         let mut found: Vec<(u8, Entry)> = lists
-            .flat_map(|list| matching(&list.value, &words))
+            .flat_map(|list| matching(&list.value.entries, &words))
             .collect();
         found.sort_by_cached_key(|(closeness, entry)| {
             (
@@ -105,16 +112,18 @@ fn closeness(entry: &Entry, words: &str) -> Option<u8> {
         .min()
 }
 
-/// Reads all pages of a list: until one is empty, or brings nothing new because the service ignores the offset.
+/// Reads all pages of a list, until one is empty. When one brings nothing new, the service ignores the offset, and what
+/// comes behind it stays unknown.
 async fn read(
     service: &Service,
     path: &str,
     entry: fn(&Value) -> Option<Entry>,
-) -> Result<Vec<Entry>, ServiceError> {
+) -> Result<List, ServiceError> {
     let visit = service.fetcher.visit(QUESTION);
     let mut entries = Vec::new();
     let mut seen = HashSet::new();
     let mut offset = 0;
+    let mut whole = false;
     for _ in 0..MAX_PAGES {
         let page = ask(
             service,
@@ -130,13 +139,16 @@ async fn read(
         let new = page.iter().take(PAGE).filter_map(entry);
         entries.extend(new.filter(|entry| seen.insert(entry.id)));
         offset += page.len();
-        if page.is_empty()
-            || (before == seen.len() && page.iter().any(|value| entry(value).is_some()))
-        {
+        whole = page.is_empty();
+        if whole || (before == seen.len() && page.iter().any(|value| entry(value).is_some())) {
+            break;
+        }
+        if page.len() > PAGE {
+            // More than was asked for, and more than is read.
             break;
         }
     }
-    Ok(entries)
+    Ok(List { entries, whole })
 }
 
 fn token(value: &Value) -> Option<Entry> {

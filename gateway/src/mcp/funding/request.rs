@@ -1,7 +1,7 @@
 //! What a paid tool was asked for, and which intent that means.
 
 use candid::Principal;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{
     super::{arguments::Arguments, catalog::Output, failure::Failure},
@@ -19,6 +19,8 @@ use crate::{
 
 /// Controllers a canister may have.
 pub(super) const MOST_CONTROLLERS: usize = 10;
+/// Decimal digits that a double keeps, whatever they are.
+const EXACT_DIGITS: usize = f64::DIGITS as usize;
 /// How often a decision is taken anew because something had to be asked first.
 const ATTEMPTS: usize = 3;
 
@@ -86,9 +88,29 @@ fn amount_text(arguments: &mut Arguments, name: &str) -> Result<Option<String>, 
     match arguments.take(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(Value::Number(number)) => decimal(&number).map(Some).ok_or_else(|| {
+            Failure::argument(
+                name,
+                format!(
+                    "has more digits than a JSON number keeps; write it as a string, like \"{}\"",
+                    if name == "icp" { "0.12345678" } else { "1.5T" }
+                ),
+            )
+        }),
         Some(_) => Err(Failure::argument(name, "must be a string or a number")),
     }
+}
+
+/// A number as it was written, without an exponent. A fraction comes as a double, which gives back every decimal number
+/// of [`EXACT_DIGITS`] and may be another's neighbour beyond: that is none.
+fn decimal(number: &Number) -> Option<String> {
+    let Some(double) = number.as_f64().filter(|_| number.is_f64()) else {
+        return Some(number.to_string());
+    };
+    let text = double.to_string();
+    let digits = text.bytes().filter(u8::is_ascii_digit);
+    let significant = digits.skip_while(|digit| *digit == b'0').count();
+    (significant <= EXACT_DIGITS).then_some(text)
 }
 
 /// The controllers that were asked for.
@@ -259,4 +281,53 @@ enum Noted {
     Intent(i64),
     /// Finished before; what is to be said of it.
     Known(Box<Result<Output, Failure>>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(json: &str) -> Result<Amount, String> {
+        let arguments: Value = serde_json::from_str(json).unwrap();
+        let request = Request::read(Arguments::new(arguments.as_object().cloned()));
+        request
+            .map(|request| request.amount)
+            .map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn numbers_are_taken_as_they_are_written_or_refused() {
+        for (json, e8s) in [
+            (r#"{"icp": 0.00001}"#, 1_000),
+            (r#"{"icp": 0.00000001}"#, 1),
+            (r#"{"icp": 1e-5}"#, 1_000),
+            (r#"{"icp": 0.3}"#, 30_000_000),
+            (r#"{"icp": 999999.99999999}"#, 99_999_999_999_999),
+            (r#"{"icp": 2}"#, 200_000_000),
+            (r#"{"icp": "0.00001"}"#, 1_000),
+        ] {
+            let icp = Icp::from_e8s(e8s).unwrap();
+            assert_eq!(amount(json), Ok(Amount::Icp(icp)), "{json}");
+        }
+        for (json, cycles) in [
+            (r#"{"cycles": 999999999999999999}"#, 999_999_999_999_999_999),
+            (r#"{"cycles": 1e12}"#, 1_000_000_000_000),
+            (r#"{"cycles": 1500000000000.0}"#, 1_500_000_000_000),
+        ] {
+            let cycles = Cycles::new(cycles).unwrap();
+            assert_eq!(amount(json), Ok(Amount::Cycles(cycles)), "{json}");
+        }
+        for (json, example) in [
+            // Its neighbour among the doubles is the even one.
+            (r#"{"cycles": 9007199254740993.0}"#, "\"1.5T\""),
+            (r#"{"cycles": 1e17}"#, "\"1.5T\""),
+            (r#"{"icp": 123456.1234567891}"#, "\"0.12345678\""),
+            (r#"{"icp": 0.000000001}"#, "\"0.5\""),
+            (r#"{"icp": -0.5}"#, "\"0.5\""),
+            (r#"{"cycles": 0.5}"#, "\"1.5T\""),
+        ] {
+            let refused = amount(json).unwrap_err();
+            assert!(refused.contains(example), "{json}: {refused}");
+        }
+    }
 }

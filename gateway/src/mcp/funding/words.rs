@@ -13,6 +13,7 @@ use crate::{
         amount::{shown_cycles, shown_e8s},
         intent::{Gained, Intent, Payment, Progress, What},
         machine::{Trouble, awaits_block},
+        request::KEPT_DAYS,
     },
     store::Moment,
 };
@@ -152,10 +153,12 @@ fn wish(intent: &Intent) -> String {
 
 fn once_more(intent: &Intent) -> String {
     let known = match &intent.request_id {
-        Some(_) => "a request_id stands for one payment for 90 days after it is finished",
-        None => "equal arguments within 24 hours are taken for a repetition",
+        Some(_) => "a request_id stands for one payment",
+        None => "equal arguments are taken for a repetition",
     };
-    format!(" To pay once more on purpose, give a new request_id: {known}.")
+    format!(
+        " To pay once more on purpose, give a new request_id: {known} for {KEPT_DAYS} days after it is finished."
+    )
 }
 
 /// Why an intent is not done, with a next step.
@@ -373,8 +376,11 @@ pub(super) fn too_many() -> Failure {
 pub(super) fn full() -> Failure {
     Failure::new(
         "TOO_MANY_PAYMENTS",
-        "The user had so many payments lately that one more could not be told from a repetition of them, so it is not \
-         begun. Try again tomorrow; payments with a request_id are remembered for 90 days, the others for one.",
+        format!(
+            "The user had so many payments lately that one more could not be remembered beside them, so it is not \
+             begun. A payment is remembered for {KEPT_DAYS} days after it is finished, so that none is repeated \
+             unasked: tell the user, and try again when the oldest ones are that old."
+        ),
     )
 }
 

@@ -32,11 +32,11 @@ pub(super) fn entries() -> Vec<Entry> {
             name: "take_snapshot",
             title: "Take a snapshot",
             description: "Save a canister's code and state, to go back to with load_snapshot. Costs cycles. Stop the \
-                          canister first for a consistent one.",
+                          canister first for a consistent one. `replace_snapshot` is deleted for good.",
             arguments: json!({ "replace_snapshot": id() }),
             required: &[],
             result: taken,
-            effect: Effect::Adds,
+            effect: Effect::Destroys,
         }
         .entry(|tools, caller, arguments| Box::pin(take(tools, caller, arguments))),
         About {

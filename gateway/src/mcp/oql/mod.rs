@@ -18,7 +18,7 @@ use self::{
     table::{Answered, MAX_COLUMNS, Table},
 };
 use super::{
-    account::{account_schema, domain_schema},
+    account::{account_schema, domain_schema, same_domain_schema},
     arguments::Arguments,
     caller::Caller,
     catalog::{Entry, Group, Output, Tools, schema as json_schema},
@@ -57,6 +57,7 @@ fn get_oql_schema_tool() -> Tool {
             "properties": {
                 "canister_id": { "type": "string" },
                 "domain": domain_schema(" Left out: anonymous."),
+                "derivation_origin": same_domain_schema(),
                 "account": account_schema(),
                 "cursor": page::cursor_schema(),
             },

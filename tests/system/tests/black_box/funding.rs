@@ -316,6 +316,47 @@ async fn the_same_call_is_one_payment_until_the_caller_says_otherwise() {
 }
 
 #[tokio::test]
+async fn the_same_call_is_one_payment_also_on_the_next_day() {
+    let mut stack = Stack::start().await;
+    let (agent, token) = manager(&stack, ALICE).await;
+    let owner = management_principal(&agent).await;
+    stack.devnet.mint_icp(&owner, 10 * ICP).await;
+    let call = json!({ "icp": "0.3", "pay_with": "icp" });
+    let first = canister(&agent.call("create_canister", call.clone()).await);
+
+    stack.gateway.kill();
+    let database = stack.gateway.state_dir().join("gateway.db");
+    let pool = SqlitePoolOptions::new()
+        .connect(&format!("sqlite://{}", database.display()))
+        .await
+        .expect("the database");
+    sqlx::query(
+        "UPDATE funding_intents SET started_at = started_at - ?1, changed_at = changed_at - ?1",
+    )
+    .bind(25 * 3600)
+    .execute(&pool)
+    .await
+    .expect("an older payment");
+    pool.close().await;
+    stack.gateway.restart().await;
+
+    let agent = stack.mcp(Instance::Beta, Era::Modern, &token);
+    let again = agent.call("create_canister", call).await;
+    assert_eq!(canister(&again), first);
+    assert_eq!(again.structured["repeated"], true);
+    for part in [
+        "This was done before, at ",
+        "nothing was paid now",
+        "new request_id",
+        "90 days",
+    ] {
+        assert!(again.text.contains(part), "{part}: {}", again.text);
+    }
+    let totals = totals(&stack.devnet).await;
+    assert_eq!(totals["icp"]["transfers"], 1, "{totals}");
+}
+
+#[tokio::test]
 async fn parallel_equal_calls_are_one_payment() {
     let stack = Stack::start().await;
     let (agent, _) = funded(&stack).await;

@@ -86,7 +86,7 @@ async fn from_icp_to_a_canister_and_back_though_the_gateway_is_killed_while_it_p
     let origin = stack.gateway.url().replacen("http://", "https://", 1);
     let owner = stack.devnet.principal_at("ii", ANCHOR, &origin).await;
     stack.devnet.mint_icp(&owner, 2 * E8S).await;
-    let module = module_of(3_000_001);
+    let module = module_of((3 << 20) + 1);
     let file = stack.dir().join("module.wasm");
     fs::write(&file, &module).expect("a file in the temporary directory");
 
@@ -128,7 +128,7 @@ async fn from_icp_to_a_canister_and_back_though_the_gateway_is_killed_while_it_p
     let upload = &found["upload"];
     assert_eq!(upload["first"]["status"], 202, "{upload}");
     let offset = upload["offset"].as_u64().expect("an offset");
-    assert!((1_000_001..3_000_001).contains(&offset), "{upload}");
+    assert!((1_000_001..(3 << 20) + 1).contains(&offset), "{upload}");
     assert_eq!(upload["last"]["complete"], true, "{upload}");
     let installed = &found["installed"];
     assert_eq!(installed["module_hash"], sha256(&module), "{installed}");

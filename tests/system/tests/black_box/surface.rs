@@ -1,6 +1,6 @@
 //! The tools as a client meets them: what is listed, what calls do, previews, pages, progress, cancelling, signing out.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use icgate_system::{
     Browser, Call, Client, Consent, Era, Fault, Instance, McpClient, Stack, http_client, until,
@@ -321,6 +321,121 @@ async fn a_preview_shows_the_call_and_sends_nothing_of_it() {
         .await
         .ok();
     assert!(trapped.contains("no words for it"), "{trapped}");
+}
+
+#[tokio::test]
+async fn a_preview_for_who_may_only_ask_makes_no_update_call() {
+    let mut stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let person = |anchor: u64, access: &'static str| Consent {
+        anchor,
+        access,
+        ..Consent::default()
+    };
+    let mut tokens = Vec::new();
+    for (consent, scope) in [
+        (person(10_000, "queries"), "ic:read ic:write"),
+        (person(10_001, "all"), "ic:read"),
+    ] {
+        let signed_in = client.sign_in(&stack.devnet, &consent, scope).await;
+        tokens.push(signed_in.access_token);
+    }
+    for token in &tokens {
+        let reader = stack.mcp(Instance::Beta, Era::Modern, token);
+        assert_previews_by_itself(&stack, &reader).await;
+    }
+
+    // A server that is a directory's now, with a token from before.
+    let agent = stack.agent().await;
+    let whoami = agent.call("whoami", json!({})).await;
+    assert_eq!(whoami.structured["scopes"], json!(["ic:read", "ic:write"]));
+    stack.gateway.kill();
+    let settings = stack.dir().join("gateway/gateway.toml");
+    let text = fs::read_to_string(&settings).expect("the settings");
+    fs::write(&settings, text + "icgate_tools = \"directory\"\n").expect("new settings");
+    stack.gateway.restart().await;
+    assert_previews_by_itself(&stack, &agent).await;
+    let whoami = agent.call("whoami", json!({})).await;
+    assert_eq!(whoami.structured["scopes"], json!(["ic:read"]));
+}
+
+/// A preview without the canister's words, for which no update call was made.
+async fn assert_previews_by_itself(stack: &Stack, reader: &McpClient) {
+    let preview = json!({
+        "canister_id": stack.devnet.canister("consenting"),
+        "method": "send",
+        "args": "(record { to = principal \"aaaaa-aa\"; amount = 5 })",
+        "domain": APP,
+    });
+    stack.devnet.reset_requests().await;
+    let shown = reader.call("preview_call", preview).await;
+    assert_eq!(shown.structured["allowed"], false, "{}", shown.text);
+    assert_eq!(shown.structured["consent_message"], Value::Null);
+    for part in [
+        "Nothing was sent",
+        "amount = 5",
+        "It was not asked",
+        "update call",
+    ] {
+        assert!(shown.text.contains(part), "{part}: {}", shown.text);
+    }
+    let sent = stack.devnet.requests_to("consenting").await;
+    let updates = sent.iter().filter(|request| request.endpoint == "call");
+    assert_eq!(updates.count(), 0, "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_domain_is_taken_under_either_name_by_every_tool_that_has_one() {
+    let stack = Stack::start().await;
+    let agent = stack.agent().await;
+    let (app, oql) = (stack.devnet.canister("app"), stack.devnet.canister("oql"));
+    let ask = json!({ "canister_id": app, "method": "whoami" });
+    let mut query = ask.clone();
+    query["is_query"] = json!(true);
+    let tools = agent.tools().await;
+    for (tool, arguments) in [
+        ("get_principal", json!({})),
+        ("list_accounts", json!({})),
+        ("query_canister", ask.clone()),
+        (
+            "update_canister",
+            json!({ "canister_id": app, "method": "whoami_update" }),
+        ),
+        ("call_canister", query),
+        ("preview_call", ask),
+        ("get_api_doc", json!({ "canister_id": oql })),
+        ("get_oql_schema", json!({ "canister_id": oql })),
+    ] {
+        let listed = tools.iter().find(|listed| listed["name"] == tool);
+        let schema = &listed.expect("the tool")["inputSchema"];
+        let of = |domain: Value| {
+            let mut arguments = arguments.clone();
+            for (name, value) in domain.as_object().into_iter().flatten() {
+                assert!(schema["properties"][name].is_object(), "{tool}: {schema}");
+                arguments[name] = value.clone();
+            }
+            agent.call(tool, arguments)
+        };
+        let mut answers = Vec::new();
+        for domain in [
+            json!({ "domain": APP }),
+            json!({ "derivation_origin": APP }),
+            json!({ "domain": APP, "derivation_origin": format!("{APP}/") }),
+        ] {
+            let answer = of(domain).await;
+            assert!(answer.structured.is_object(), "{tool}: {}", answer.text);
+            answers.push(answer.structured);
+        }
+        assert_eq!(answers[0], answers[1], "{tool}");
+        assert_eq!(answers[0], answers[2], "{tool}");
+        let two = of(json!({ "domain": APP, "derivation_origin": "https://other.example" })).await;
+        let error = two.fails_with("BAD_ARGUMENT");
+        assert!(error.contains("`derivation_origin`"), "{tool}: {error}");
+    }
+    for tool in ["get_principal", "list_accounts"] {
+        let error = agent.call(tool, json!({})).await.fails_with("BAD_ARGUMENT");
+        assert!(error.contains("`domain` is missing"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use crate::mcp::failure::Failure;
 
 /// Most bytes of module and argument in one message; the network takes 2 MiB with everything around them.
 const MAX_MESSAGE: usize = 1_900_000;
-/// Bytes of a chunk; the network takes 1 MiB.
-const CHUNK: usize = 1_000_000;
+/// Bytes of a chunk: the most that the network takes.
+const CHUNK: usize = 1 << 20;
 /// Chunks that a canister's store holds.
 const MAX_STORED: usize = 100;
 
@@ -51,7 +51,7 @@ impl Deployment<'_> {
         if chunks.len() > MAX_STORED {
             return Err(Failure::new(
                 "TOO_LARGE",
-                "A canister takes modules up to 100 MB, and this one is larger. Compress it with gzip, or leave out \
+                "A canister takes modules up to 100 MiB, and this one is larger. Compress it with gzip, or leave out \
                  what it does not need.",
             ));
         }
@@ -174,7 +174,13 @@ mod tests {
     use ic_transport_types::{RejectCode, RejectResponse};
 
     use super::*;
-    use crate::ic::IcError;
+    use crate::{ic::IcError, uploads::MAX_BYTES};
+
+    #[test]
+    fn the_largest_module_that_is_taken_fits_into_the_store() {
+        let chunks = |bytes: u64| bytes.div_ceil(CHUNK as u64);
+        assert_eq!(chunks(MAX_BYTES), MAX_STORED as u64);
+    }
 
     #[test]
     fn chunks_stay_in_the_store_while_the_installation_may_run() {
