@@ -9,16 +9,16 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::{Method, StatusCode, header};
 use icgate_proto::{LinkError, SignerClient};
-use serde_json::json;
 
 use crate::{
-    body::{self, Request, Response},
+    body::{Request, Response},
     config::Config,
     edge::{Guard, Handler, Reach},
     health::Health,
     instance::InstanceName,
     mcp::{Mcp, McpError},
     oauth::{Oauth, OauthError},
+    reader::Reader,
     throttle::Class,
     uploads::Uploads,
 };
@@ -100,8 +100,15 @@ impl App {
             return self.mcp(request).await;
         }
         if request.uri().path() == "/healthz" {
-            return match self.oauth.admit(Class::Metadata, request.extensions()) {
-                Ok(()) => self.health.answer(request.method()).await,
+            return match self
+                .oauth
+                .admit(Class::Metadata, request.headers(), request.extensions())
+            {
+                Ok(()) => {
+                    self.health
+                        .answer(request.method(), Reader::of(request.headers()))
+                        .await
+                }
                 Err(too_many) => *too_many,
             };
         }
@@ -109,7 +116,9 @@ impl App {
             Ok(response) => return response,
             Err(request) => *request,
         };
-        self.oauth.handle(request).await.unwrap_or_else(not_found)
+        let reader = Reader::of(request.headers());
+        let answered = self.oauth.handle(request).await;
+        answered.unwrap_or_else(|| not_found(reader))
     }
 
     async fn mcp(&self, request: Request) -> Response {
@@ -121,7 +130,7 @@ impl App {
             .into_iter()
             .find(|name| name.mcp_path() == path)
         else {
-            return not_found();
+            return not_found(Reader::of(request.headers()));
         };
         let authenticated = self
             .oauth
@@ -140,10 +149,11 @@ impl Handler for App {
     }
 }
 
-fn not_found() -> Response {
-    body::json(
+fn not_found(reader: Reader) -> Response {
+    reader.error(
         StatusCode::NOT_FOUND,
-        &json!({ "error": "not_found", "error_description": "There is nothing at this address." }),
+        "not_found",
+        "There is nothing at this address. The front page of this server says how to connect an app.",
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use icgate_proto::SignerClient;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use crate::{
     app::is_read,
     body::{self, Response},
+    reader::Reader,
 };
 
 /// The endpoint takes no token, so a signer that serves is asked at most this often however often it is called.
@@ -32,12 +33,17 @@ impl Health {
     }
 
     /// 200 when all is well, 503 when the signer does not serve.
-    pub(crate) async fn answer(&self, method: &Method) -> Response {
+    pub(crate) async fn answer(&self, method: &Method, reader: Reader) -> Response {
         if !is_read(method) {
-            return body::json(
+            let mut response = reader.error(
                 StatusCode::METHOD_NOT_ALLOWED,
-                &json!({ "error": "method_not_allowed" }),
+                "method_not_allowed",
+                "The state of this server can only be read: ask with GET.",
             );
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
         }
         if self.signer_serves().await {
             body::json(StatusCode::OK, &json!({ "status": "ok", "signer": "ok" }))

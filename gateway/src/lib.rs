@@ -24,6 +24,7 @@ mod nearest;
 pub mod oauth;
 mod origin;
 pub mod pages;
+mod reader;
 pub mod scope;
 pub mod store;
 pub mod telemetry;

@@ -9,7 +9,6 @@
 pub mod access;
 pub mod account;
 pub mod audit;
-
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -179,7 +179,10 @@ pub(crate) fn identity_call(error: IdentityCallError) -> SignerError {
     }
 }
 
-impl From<StoreError> for crate::refusal::Stored {
+/// A storage or sealing error on its way out.
+pub(crate) struct Stored(pub(crate) SignerError);
+
+impl From<StoreError> for Stored {
     fn from(error: StoreError) -> Self {
         Self(match error {
             StoreError::NoConnection => secret_refused(),
@@ -195,9 +198,6 @@ fn busy() -> SignerError {
     warn!("the database is too busy");
     overloaded()
 }
-
-/// A storage or sealing error on its way out.
-pub(crate) struct Stored(pub(crate) SignerError);
 
 impl From<SealError> for Stored {
     fn from(error: SealError) -> Self {

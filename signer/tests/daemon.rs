@@ -126,7 +126,6 @@ async fn serves_is_healthy_and_survives_a_crash() {
     );
     assert!(health(&config));
     assert!(daemon.memory() < 40 * 1024, "{} KiB", daemon.memory());
-    println!("resident: {} KiB", daemon.memory());
 
     let client = link::gateway(dir.path(), port);
     let cookie = secret();

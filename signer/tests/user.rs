@@ -221,6 +221,29 @@ async fn a_chain_is_taken_only_from_internet_identity_for_this_connection() {
 }
 
 #[tokio::test]
+async fn an_old_answer_counts_for_nothing() {
+    let world = World::start().await;
+    let signer = world.signer().await;
+    let (bearer, _) = world.connect(&signer, ALICE).await;
+    let dated = async |milliseconds: u64| {
+        let fault = json!({ "kind": "old_certificate", "value": milliseconds });
+        world.control("fault", fault).await;
+    };
+    dated(3 * 60_000 + 1_000).await;
+    world.control("requests/reset", json!({})).await;
+    let whoami = world.whoami(&signer, &bearer, AccountName::Default);
+    let refused = whoami.await.unwrap_err();
+    assert_eq!(refused.reason, Reason::IdentityUnavailable, "{refused}");
+    // Nothing was asked for with what it said.
+    assert_eq!(world.count("mcp_prepare_delegation").await, 1);
+    assert_eq!(world.count("mcp_get_delegation").await, 0);
+
+    dated(60_000).await;
+    let whoami = world.whoami(&signer, &bearer, AccountName::Default);
+    assert_eq!(whoami.await.unwrap(), world.expected(ALICE, None).await);
+}
+
+#[tokio::test]
 async fn completing_again_or_at_once_registers_once() {
     let world = World::start().await;
     let signer = world.signer().await;

@@ -46,8 +46,8 @@ async fn list(config: &Config) -> Result<ExitCode, StoreError> {
             connection.instance,
             connection.user_id,
             connection.scopes,
-            connection.expires_at.seconds(),
-            key.last_used_at.seconds(),
+            connection.expires_at,
+            key.last_used_at,
             one_line(connection.client_name.as_deref().unwrap_or_default(), 64),
         );
     }

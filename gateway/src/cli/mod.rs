@@ -96,7 +96,7 @@ async fn configuration() -> Result<Config, ConfigError> {
 }
 
 fn misconfigured(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("icgate cannot start, the configuration is wrong:\n{error}");
+    eprintln!("icgate: the configuration is wrong:\n{error}");
     ExitCode::from(EXIT_CONFIG)
 }
 

@@ -107,6 +107,7 @@ impl Checks {
             clients_file: self.file("OAUTH_CLIENTS_FILE"),
             // Whoever can send somebody a link can try to phish them with it; on loopback there is nobody else.
             device_grant: self.switch("OAUTH_DEVICE_GRANT", public_url.is_loopback()),
+            client_documents: self.switch("OAUTH_CIMD_ENABLED", true),
             introspection_clients_file: self.file("OAUTH_INTROSPECTION_CLIENTS_FILE"),
             services: Services {
                 skills: self.optional("SKILLS_URL", |text, _| web_url(text)),
@@ -114,6 +115,7 @@ impl Checks {
                 icrc: self.optional("IC_ICRC_API", |text, _| web_url(text)),
                 sns: self.optional("IC_SNS_API", |text, _| web_url(text)),
             },
+            repair_protocol_header: self.switch("ICGATE_REPAIR_PROTOCOL_HEADER", false),
             tools,
             dev,
             public_url,

@@ -53,8 +53,12 @@ pub struct Config {
     pub clients_file: Option<PathBuf>,
     /// Whether the device grant (RFC 8628) is offered.
     pub device_grant: bool,
+    /// Whether clients may describe themselves with a metadata document.
+    pub client_documents: bool,
     /// Services that may ask about tokens (RFC 7662): lines of `name:` and the SHA-256 of a secret in hex.
     pub introspection_clients_file: Option<PathBuf>,
+    /// Whether a request whose `_meta` names another MCP revision than its header is served as the `_meta` says.
+    pub repair_protocol_header: bool,
     /// Which tools are offered.
     pub tools: Served,
     /// Public services that discovery asks.

@@ -13,7 +13,7 @@ use toml::{
 use super::{ConfigError, Limits, Mistake};
 
 /// Every setting by its name in the environment.
-pub(super) const NAMES: [&str; 31] = [
+pub(super) const NAMES: [&str; 33] = [
     "PORT",
     "PUBLIC_URL",
     "II_URL",
@@ -32,6 +32,7 @@ pub(super) const NAMES: [&str; 31] = [
     "OAUTH_INTROSPECTION_CLIENTS_FILE",
     "OAUTH_ALLOWED_REDIRECT_PREFIXES",
     "OAUTH_DEVICE_GRANT",
+    "OAUTH_CIMD_ENABLED",
     "ICGATE_LISTEN",
     "ICGATE_TLS_CERT",
     "ICGATE_TLS_KEY",
@@ -44,6 +45,7 @@ pub(super) const NAMES: [&str; 31] = [
     "ICGATE_STATE_DIR",
     "ICGATE_DEV",
     "ICGATE_TOOLS",
+    "ICGATE_REPAIR_PROTOCOL_HEADER",
     "ICGATE_CONFIG",
 ];
 

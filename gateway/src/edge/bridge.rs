@@ -21,7 +21,8 @@ use super::{
     upload::{Gone, Stop, Upload},
 };
 use crate::{
-    body::{Request, Response},
+    body::{self, Request, Response},
+    reader::Reader,
     uploads,
 };
 
@@ -44,10 +45,11 @@ pub(super) async fn exchange(
 ) -> Option<ReusableHttpStream> {
     let limits = &connection.edge.limits;
     let deadline = Instant::now() + limits.request_time;
+    let reader = Reader::of(&session.req_header().headers);
     let parts = match accept(connection, &mut session) {
         Ok(parts) => parts,
         Err(refusal) => {
-            refuse(connection, session, refusal).await;
+            refuse(connection, session, refusal, reader).await;
             return None;
         }
     };
@@ -63,7 +65,7 @@ pub(super) async fn exchange(
     let (body, mut upload) = match begun {
         Ok(begun) => begun,
         Err(Stop::Refused(refusal)) => {
-            refuse(connection, session, refusal).await;
+            refuse(connection, session, refusal, reader).await;
             return None;
         }
         Err(Stop::Gone) => return None,
@@ -73,7 +75,7 @@ pub(super) async fn exchange(
     let mut response = answer(connection, &mut session, &mut upload, request, deadline).await?;
     if let Some(refusal) = upload.failure() {
         // The handler may have made something else of a body that broke off.
-        response = refusal.response();
+        response = refusal.response(reader);
         // Where the next request would begin is unknown.
         session.set_keepalive(None);
     }
@@ -163,6 +165,7 @@ async fn answer(
     deadline: Instant,
 ) -> Option<Response> {
     let handler = &connection.edge.handler;
+    let reader = Reader::of(request.headers());
     // The handler's state is behind a shared reference and its own locks; a panic leaves nothing of ours torn.
     let handling = AssertUnwindSafe(async { handler.call(request).await }).catch_unwind();
     tokio::pin!(handling);
@@ -170,20 +173,25 @@ async fn answer(
         biased;
         answered = &mut handling => Some(answered.unwrap_or_else(|_| {
             error!("the handler panicked");
-            Refusal::Failed.response()
+            Refusal::Failed.response(reader)
         })),
         Gone = upload.run(session) => {
             debug!("the client went away before the answer");
             None
         }
-        () = sleep_until(deadline) => Some(Refusal::Overdue.response()),
+        () = sleep_until(deadline) => Some(Refusal::Overdue.response(reader)),
     }
 }
 
 /// Answers a request that does not reach the handler, and ends its connection.
-pub(super) async fn refuse(connection: &Connection, mut session: ServerSession, refusal: Refusal) {
+async fn refuse(
+    connection: &Connection,
+    mut session: ServerSession,
+    refusal: Refusal,
+    reader: Reader,
+) {
     let refusing = async {
-        write_refusal(connection, &mut session, refusal).await?;
+        write_refusal(connection, &mut session, refusal, reader).await?;
         linger(connection, &mut session).await;
         session.finish().await.map(drop)
     };
@@ -199,7 +207,8 @@ pub(super) async fn refuse_unread(
     refusal: Refusal,
 ) {
     let refusing = async {
-        let written = write_refusal(connection, &mut session, refusal).await;
+        // What it would like to read is as unknown as the rest.
+        let written = write_refusal(connection, &mut session, refusal, Reader::Program).await;
         session.shutdown().await;
         written
     };
@@ -210,11 +219,13 @@ async fn write_refusal(
     connection: &Connection,
     session: &mut ServerSession,
     refusal: Refusal,
+    reader: Reader,
 ) -> pingora_core::Result<()> {
     debug!(address = %connection.address, status = refusal.status().as_u16(), "refused");
     session.set_keepalive(None);
-    let mut header = ResponseHeader::from(refusal.response().into_parts().0);
-    let body = refusal.body();
+    let (parts, body) = refusal.response(reader).into_parts();
+    let body = body::read(body, usize::MAX).await.unwrap_or_default();
+    let mut header = ResponseHeader::from(parts);
     header.set_content_length(body.len())?;
     session.write_error_response(header, body).await
 }

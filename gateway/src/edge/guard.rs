@@ -19,6 +19,7 @@ use crate::{
     body::{self, Response},
     config::Config,
     instance::{Handshake, InstanceName, PublicUrl},
+    reader::Reader,
 };
 
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -152,7 +153,7 @@ impl Guard {
         if named.is_some_and(|named| self.is_ours(named)) {
             return Ok(());
         }
-        Err(Box::new(Refusal::Host.response()))
+        Err(Box::new(Refusal::Host.response(Reader::of(headers))))
     }
 
     fn is_ours(&self, authority: &str) -> bool {
@@ -178,7 +179,7 @@ impl Guard {
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
             (Some(origin), None) if self.allows(origin) => Ok(()),
-            _ => Err(Box::new(Refusal::Origin.response())),
+            _ => Err(Box::new(Refusal::Origin.response(Reader::of(headers)))),
         }
     }
 

@@ -1,8 +1,12 @@
 //! Who is at the other end, proxies taken into account.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use http::HeaderMap;
+use tracing::warn;
 
 use super::refusal::Refusal;
 use crate::config::{Config, Network};
@@ -16,10 +20,20 @@ pub struct Peer {
     pub https: bool,
 }
 
+/// What proxies tell of their clients.
+const FORWARDING: [&str; 4] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
 /// Decides who a peer is, and whether it may speak plain HTTP.
 pub(super) struct PeerRules {
     proxies: Vec<Network>,
     public_https: bool,
+    /// Whether the operator was told of a proxy that is not trusted.
+    told: AtomicBool,
 }
 
 impl PeerRules {
@@ -27,6 +41,7 @@ impl PeerRules {
         Self {
             proxies: config.trusted_proxies.clone(),
             public_https: config.public_url.is_https(),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -41,6 +56,14 @@ impl PeerRules {
     ) -> Result<Peer, Refusal> {
         let connected = connected.to_canonical();
         if !self.trusts(connected) {
+            if self.is_news(headers) {
+                warn!(
+                    proxy = %connected,
+                    "a request came with forwarding headers from an address that is not in ICGATE_TRUSTED_PROXIES: \
+                     everybody behind that proxy counts as this one address, and a PUBLIC_URL on loopback lifts the \
+                     limits for it. Set PUBLIC_URL to the address that clients use, and name the proxy; said once"
+                );
+            }
             return if tls || connected.is_loopback() {
                 Ok(Peer {
                     address: connected,
@@ -58,6 +81,13 @@ impl PeerRules {
             address: self.client(connected, headers),
             https,
         })
+    }
+
+    /// Whether these headers are the first sign of a proxy where none is expected. A stranger may forge it, so it is
+    /// said once and changes nothing.
+    fn is_news(&self, headers: &HeaderMap) -> bool {
+        FORWARDING.iter().any(|name| headers.contains_key(*name))
+            && !self.told.swap(true, Ordering::Relaxed)
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -142,6 +172,7 @@ mod tests {
         PeerRules {
             proxies: vec!["10.0.0.0/8".parse().unwrap()],
             public_https,
+            told: AtomicBool::new(false),
         }
     }
 
@@ -181,6 +212,17 @@ mod tests {
         assert_eq!(judge("203.0.113.9", true, &forged), is("203.0.113.9", true));
         assert_eq!(judge("203.0.113.9", false, &forged), None);
         assert_eq!(judge("127.0.0.1", false, &forged), is("127.0.0.1", false));
+    }
+
+    #[test]
+    fn a_proxy_that_nobody_named_is_news_once() {
+        for name in FORWARDING {
+            let rules = rules(false);
+            let forwarded = headers(&[(name, "for=1.2.3.4")]);
+            assert!(!rules.is_news(&HeaderMap::new()));
+            assert!(rules.is_news(&forwarded), "{name}");
+            assert!(!rules.is_news(&forwarded), "{name}");
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! What the edge itself answers: the status its standard names and one small JSON body.
+//! What the edge itself answers: the status its standard names, and a page for a person or one small JSON body.
 
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::body::{self, Response};
+use crate::{body::Response, reader::Reader};
 
 /// Why a request does not reach the handler, or the handler's answer does not reach the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +66,7 @@ impl Refusal {
             ),
             Refusal::BodyTooLarge => (
                 "content_too_large",
-                "The request body is larger than this server takes.",
+                "The request body is larger than this server takes. Send less.",
             ),
             Refusal::Expectation => (
                 "expectation_failed",
@@ -75,7 +74,7 @@ impl Refusal {
             ),
             Refusal::HeaderTooLarge => (
                 "header_too_large",
-                "The request header is larger than this server takes.",
+                "The request header is larger than this server takes. Delete the cookies of this site, or send less.",
             ),
             Refusal::Failed => ("internal_error", "The server failed to answer. Try again."),
             Refusal::Overdue => (
@@ -85,17 +84,9 @@ impl Refusal {
         }
     }
 
-    fn json(self) -> Value {
+    pub(super) fn response(self, reader: Reader) -> Response {
         let (error, description) = self.text();
-        json!({ "error": error, "error_description": description })
-    }
-
-    pub(super) fn body(self) -> Bytes {
-        self.json().to_string().into()
-    }
-
-    pub(super) fn response(self) -> Response {
-        let mut response = body::json(self.status(), &self.json());
+        let mut response = reader.error(self.status(), error, description);
         if self == Refusal::Overdue {
             response
                 .headers_mut()
@@ -112,7 +103,8 @@ impl Refusal {
 
     /// The whole answer for a connection on which no request could be read.
     pub(super) fn http1(self) -> Vec<u8> {
-        let body = self.body();
+        let (error, description) = self.text();
+        let body = json!({ "error": error, "error_description": description }).to_string();
         let status = self.status();
         let mut answer = format!(
             "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -121,7 +113,49 @@ impl Refusal {
             body.len(),
         )
         .into_bytes();
-        answer.extend_from_slice(&body);
+        answer.extend_from_slice(body.as_bytes());
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body;
+
+    #[tokio::test]
+    async fn a_person_gets_a_page_and_a_program_json() {
+        for refusal in [
+            Refusal::Malformed,
+            Refusal::PlainHttp,
+            Refusal::Host,
+            Refusal::Origin,
+            Refusal::Method,
+            Refusal::TooSlow,
+            Refusal::BodyTooLarge,
+            Refusal::Expectation,
+            Refusal::HeaderTooLarge,
+            Refusal::Failed,
+            Refusal::Overdue,
+        ] {
+            let page = refusal.response(Reader::Person);
+            let json = refusal.response(Reader::Program);
+            for (answer, kind) in [
+                (&page, "text/html; charset=utf-8"),
+                (&json, "application/json"),
+            ] {
+                assert_eq!(answer.status(), refusal.status());
+                assert_eq!(answer.headers()[header::CONTENT_TYPE], kind, "{refusal:?}");
+                for name in [header::ALLOW, header::RETRY_AFTER] {
+                    assert_eq!(page.headers().get(&name), json.headers().get(&name));
+                }
+            }
+            let json = body::read(json.into_body(), 1 << 10).await.unwrap();
+            let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!(json["error"], refusal.text().0);
+            let page = body::read(page.into_body(), 1 << 16).await.unwrap();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            assert!(page.contains(refusal.text().1), "{page}");
+        }
     }
 }

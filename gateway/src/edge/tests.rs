@@ -69,6 +69,8 @@ pub(crate) fn config() -> Config {
         redirect_prefixes: Vec::new(),
         clients_file: None,
         device_grant: true,
+        client_documents: true,
+        repair_protocol_header: false,
         introspection_clients_file: None,
         services: crate::config::Services::default(),
         tools: crate::mcp::Served::default(),

@@ -267,9 +267,39 @@ mod tests {
         }
 
         #[test]
-        fn no_text_breaks_the_parsers(text in ".{0,40}") {
-            let _ = text.parse::<Icp>();
-            let _ = text.parse::<Cycles>();
+        fn a_unit_moves_the_point(
+            whole in 0..2_000_000_u64,
+            fraction in "[0-9]{0,13}",
+            (unit, digits) in prop_oneof![
+                Just(("T", 12_u32)), Just(("t", 12)), Just((" B", 9)), Just(("b", 9)), Just(("M", 6)), Just(("", 0)),
+            ],
+        ) {
+            let text = format!("{whole}.{fraction}{unit}");
+            // In units of 10^-13 of what the unit stands for, where every fraction is whole.
+            let exact = u128::from(whole) * 10_u128.pow(13)
+                + format!("{fraction:0<13}").parse::<u128>().unwrap();
+            let scaled = exact * 10_u128.pow(digits);
+            let cycles = scaled.is_multiple_of(10_u128.pow(13)).then_some(scaled / 10_u128.pow(13));
+            let cycles = cycles.and_then(|cycles| Cycles::new(u64::try_from(cycles).ok()?));
+            prop_assert_eq!(text.parse::<Cycles>().ok(), cycles, "{}", text);
+        }
+
+        #[test]
+        fn e8s_are_what_stands_behind_the_point(whole in 0..2_000_000_u64, fraction in "[0-9]{0,10}") {
+            let e8s = whole * E8S + format!("{fraction:0<8}")[..8].parse::<u64>().unwrap();
+            let icp = (fraction.len() <= 8).then(|| Icp::from_e8s(e8s)).flatten();
+            prop_assert_eq!(format!("{whole}.{fraction}").parse::<Icp>().ok(), icp);
+        }
+
+        #[test]
+        fn what_is_taken_is_a_number_within_bounds(text in "[-+0-9._eE,TtBbMm ٣Ⓣ]{0,24}|.{0,40}") {
+            let digits = |text: &str| text.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
+            if let Ok(icp) = text.parse::<Icp>() {
+                prop_assert!(Icp::from_e8s(icp.0).is_some() && digits(&text), "{}", text);
+            }
+            if let Ok(cycles) = text.parse::<Cycles>() {
+                prop_assert!(Cycles::new(cycles.0).is_some() && digits(&text), "{}", text);
+            }
         }
     }
 }

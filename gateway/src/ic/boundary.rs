@@ -15,14 +15,10 @@ const MAX_RETRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Where a boundary node names the cause of an error.
 const ERROR_CAUSE: &str = "x-ic-error-cause";
-/// Causes with which no replica has the request. With the others, 503 also follows a call that a replica took before
-/// the connection to it failed or its answer came too late.
-const NOT_DELIVERED: [&str; 4] = [
-    "no_healthy_nodes",
-    "load_shed",
-    "rate_limited",
-    "service_unavailable",
-];
+/// Causes with which no replica has the request. With the others, 429 and 503 also follow a call that a replica took
+/// before the connection to it failed or its answer came too late: a boundary node tries several replicas and passes on
+/// what the last of them said.
+const NOT_DELIVERED: [&str; 3] = ["no_healthy_nodes", "load_shed", "service_unavailable"];
 
 /// The HTTPS interface of the Internet Computer, as far as the agent library does not cover it.
 #[derive(Debug)]
@@ -63,6 +59,7 @@ pub(super) fn http_client() -> Result<Client, IcError> {
         .timeout(Duration::from_secs(45))
         .tcp_nodelay(true)
         .redirect(Policy::none())
+        .no_proxy()
         .pool_max_idle_per_host(64)
         .build()
         .map_err(|error| IcError::Unexpected(format!("no HTTP client: {error}")))
@@ -155,8 +152,7 @@ impl Answer {
         let cause = self.headers.get(ERROR_CAUSE);
         let delivered =
             !cause.is_some_and(|cause| NOT_DELIVERED.iter().any(|known| cause == known));
-        if endpoint == Endpoint::Call && self.status == StatusCode::SERVICE_UNAVAILABLE && delivered
-        {
+        if endpoint == Endpoint::Call && self.is_busy() && delivered {
             return IcError::AnswerLost;
         }
         IcError::of_status(self.status.as_u16(), &self.body)
@@ -172,7 +168,8 @@ mod tests {
         *,
     };
 
-    const BUSY: &str = "HTTP/1.1 429 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const BUSY: &str = "HTTP/1.1 429 Busy\r\nx-ic-error-cause: load_shed\r\ncontent-length: 0\r\n\
+                        connection: close\r\n\r\n";
     const UNCLEAR: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     const REFUSED: &str =
         "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
@@ -233,19 +230,28 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_call_that_was_kept_back_certainly_did_not_arrive() {
-        assert_eq!(called(&[UNCLEAR]).await, Err(IcError::AnswerLost));
-        for (cause, outcome) in [
-            ("no_healthy_nodes", IcError::Busy),
-            ("service_unavailable", IcError::Busy),
-            ("replica_error", IcError::AnswerLost),
-        ] {
-            let said = format!("x-ic-error-cause: {cause}\r\ncontent-length: 0");
-            let answer = UNCLEAR.replace("content-length: 0", &said);
-            assert_eq!(called(&[&answer]).await, Err(outcome), "{cause}");
+        for status in ["429", "503"] {
+            let unclear = UNCLEAR.replace("503", status);
+            assert_eq!(
+                called(&[&unclear]).await,
+                Err(IcError::AnswerLost),
+                "{status}"
+            );
+            for (cause, outcome) in [
+                ("no_healthy_nodes", IcError::Busy),
+                ("load_shed", IcError::Busy),
+                ("service_unavailable", IcError::Busy),
+                ("rate_limited", IcError::AnswerLost),
+                ("replica_error", IcError::AnswerLost),
+            ] {
+                let said = format!("x-ic-error-cause: {cause}\r\ncontent-length: 0");
+                let answer = unclear.replace("content-length: 0", &said);
+                assert_eq!(called(&[&answer]).await, Err(outcome), "{status} {cause}");
+            }
+            // Reading can be done again whatever happened to it.
+            let (outcome, _) = posted(Endpoint::ReadState, &[&unclear]).await;
+            assert_eq!(outcome, Err(IcError::Busy), "{status}");
         }
-        // Reading can be done again whatever happened to it.
-        let (outcome, _) = posted(Endpoint::ReadState, &[UNCLEAR]).await;
-        assert_eq!(outcome, Err(IcError::Busy));
     }
 
     #[tokio::test]

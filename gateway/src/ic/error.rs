@@ -64,7 +64,8 @@ impl IcError {
 
 impl From<CertificateError> for IcError {
     fn from(error: CertificateError) -> Self {
-        if error.is_of_content() {
+        // A check that broke off says nothing about who gave the answer.
+        if error.is_of_content() || matches!(error, CertificateError::BrokenOff(_)) {
             IcError::Unexpected(error.to_string())
         } else {
             IcError::Unverified(error.to_string())
@@ -96,6 +97,35 @@ impl From<AgentError> for IcError {
             | AgentError::DerKeyLengthMismatch { .. }
             | AgentError::DerPrefixMismatch { .. } => IcError::Unverified(error.to_string()),
             other => IcError::Unexpected(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_check_that_was_made_finds_an_answer_to_be_forged() {
+        for error in [
+            CertificateError::Signature,
+            CertificateError::ForeignCanister,
+            CertificateError::Delegation("canister ranges"),
+        ] {
+            assert!(
+                matches!(error.clone().into(), IcError::Unverified(_)),
+                "{error}"
+            );
+        }
+        for error in [
+            CertificateError::NotCovered,
+            CertificateError::Incomplete("time"),
+            CertificateError::BrokenOff(String::new()),
+        ] {
+            assert!(
+                matches!(error.clone().into(), IcError::Unexpected(_)),
+                "{error}"
+            );
         }
     }
 }

@@ -72,9 +72,14 @@ impl Failure {
     /// What became of a call, as far as it does not depend on the canister's interface.
     pub(super) fn ic(error: &IcError) -> Self {
         match error {
-            IcError::Unreachable | IcError::AnswerLost => Self::new(
+            IcError::Unreachable => Self::new(
                 "IC_UNREACHABLE",
                 "The Internet Computer could not be reached, and nothing was executed. Try again in a few seconds.",
+            ),
+            IcError::AnswerLost => Self::new(
+                "OUTCOME_UNKNOWN",
+                "The call was sent, and its answer was lost. It may have been executed: look at the canister's state \
+                 with a query before you decide to send it again.",
             ),
             IcError::Busy => Self::new(
                 "IC_BUSY",
@@ -106,7 +111,7 @@ impl Failure {
                  later.",
             ),
             IcError::Rejected(reject) => Self::rejected(reject),
-            IcError::TurnedAway(reject) => Self::rejected(reject).not_certified(),
+            IcError::TurnedAway(reject) => Self::rejected(reject).of_one_node(),
             IcError::Unexpected(_) => Self::new(
                 "IC_UNEXPECTED",
                 "The Internet Computer gave an answer that this server does not understand. Try again later; if it \
@@ -120,11 +125,17 @@ impl Failure {
         Self::new("REJECTED", format!("The call was rejected: {said}"))
     }
 
-    /// Says that a single node is the source, of an answer to a call that the network certifies otherwise.
-    pub(super) fn not_certified(mut self) -> Self {
-        self.message
-            .push_str(" A single node said so: it is not certified.");
-        self
+    /// The same about an update, on the word of a single node that nothing certifies.
+    pub(super) fn of_one_node(self) -> Self {
+        Self::new(
+            "TURNED_AWAY",
+            format!(
+                "One node said no to the call, which is not certified: if the node is wrong, the call may have been \
+                 executed. Look at the canister's state with a query before you send it again. If the node is \
+                 right: {}",
+                self.message
+            ),
+        )
     }
 
     /// As an MCP result.
@@ -209,5 +220,20 @@ mod tests {
             "{}",
             failure.message
         );
+    }
+
+    #[test]
+    fn only_what_was_certainly_not_executed_is_said_not_to_be() {
+        let unknown = Failure::ic(&IcError::AnswerLost);
+        assert_eq!(unknown.code, "OUTCOME_UNKNOWN");
+        for error in [IcError::Unreachable, IcError::Busy] {
+            let failure = Failure::ic(&error);
+            assert!(
+                failure.message.contains("nothing was executed"),
+                "{failure:?}"
+            );
+            assert_ne!(failure.code, unknown.code);
+        }
+        assert!(unknown.message.contains("may have been executed"));
     }
 }

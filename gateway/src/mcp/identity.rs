@@ -4,7 +4,6 @@ use futures_util::future::BoxFuture;
 use icgate_proto::v1::{self, GetPrincipalRequest, ListAccountsRequest};
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     account::{account_schema, domain_schema, required_domain, same_domain_schema, selector},
@@ -14,7 +13,7 @@ use super::{
     failure::{Failure, of_signer},
     page::{self, Cursor},
 };
-use crate::{candid::foreign::one_line, scope::Scope};
+use crate::{candid::foreign::one_line, scope::Scope, store::Moment};
 
 /// Accounts on a page.
 const ON_PAGE: usize = 100;
@@ -196,12 +195,9 @@ impl Shown {
         Self {
             name: account.name.as_deref().map(|name| one_line(name, 128)),
             number: account.number,
-            last_used: account.last_used_ns.and_then(|nanos| {
-                OffsetDateTime::from_unix_timestamp_nanos(nanos.into())
-                    .ok()?
-                    .format(&Rfc3339)
-                    .ok()
-            }),
+            last_used: account
+                .last_used_ns
+                .map(|nanos| Moment::from_nanos(nanos).to_string()),
         }
     }
 

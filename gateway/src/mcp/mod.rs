@@ -25,6 +25,7 @@ mod page;
 mod passed;
 mod preview;
 mod prompts;
+mod protocol_header;
 mod recent;
 mod resources;
 mod running;
@@ -40,7 +41,7 @@ mod tests;
 mod transport;
 mod unanswered;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use http_body_util::Full;
@@ -71,6 +72,18 @@ use crate::{
     uploads::Uploads,
 };
 
+/// How long a stream of events may be silent. Proxies give up on one after a minute or more.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How requests and answers travel.
+#[derive(Debug, Clone, Copy)]
+struct Wire {
+    /// See [`Config::repair_protocol_header`].
+    repairs: bool,
+    /// A comment is sent on a stream that was silent for as long.
+    keep_alive: Duration,
+}
+
 /// Why the MCP server cannot be made.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +100,7 @@ pub struct Mcp {
     listing: Listing,
     step_up: StepUp,
     running: Running,
+    repairs: bool,
 }
 
 impl Mcp {
@@ -116,16 +130,21 @@ impl Mcp {
             discovery,
             config.dev,
         );
-        Ok(Self::over(tools, &config.public_url, config.tools))
+        let wire = Wire {
+            repairs: config.repair_protocol_header,
+            keep_alive: KEEP_ALIVE,
+        };
+        Ok(Self::over(tools, &config.public_url, config.tools, wire))
     }
 
-    fn over(tools: Tools, public_url: &PublicUrl, served: Served) -> Mcp {
+    fn over(tools: Tools, public_url: &PublicUrl, served: Served, wire: Wire) -> Mcp {
         let catalog = Catalog::new(tools, served);
         let running = Running::default();
         let server = Server::new(catalog.clone(), running.clone());
         let transport = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
+            .with_sse_keep_alive(Some(wire.keep_alive))
             .with_max_request_body_bytes(transport::MAX_BODY)
             // Host and Origin are checked before a request comes this far.
             .disable_allowed_hosts()
@@ -134,6 +153,7 @@ impl Mcp {
             listing: Listing::new(),
             step_up: StepUp::new(catalog, public_url.clone()),
             running,
+            repairs: wire.repairs,
             service: StreamableHttpService::new(
                 move || Ok(server.clone()),
                 Arc::default(),
@@ -162,6 +182,9 @@ impl Mcp {
             Ok(request) => request,
             Err(response) => return response,
         };
+        if self.repairs {
+            protocol_header::repair(&mut request);
+        }
         let asked = Asked::read(&request);
         if let Some(asked) = &asked
             && let Some(answer) = self.listing.answer(asked).await

@@ -172,6 +172,8 @@ pub(super) fn next_schema() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn pages(text: &str) -> Vec<String> {
@@ -237,5 +239,33 @@ mod tests {
         assert_eq!((second.len(), next), (15, None));
         assert!(of_list("m", &items, cursor, 10).is_err());
         assert!(of_list("n", &items[..3], cursor, 10).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_back_and_has_one_form(of: Fingerprint, at: u32, text in "[A-Za-z0-9_=+/-]{14,18}|.{0,20}") {
+            let cursor = Cursor { of, at };
+            prop_assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+            if let Some(read) = Cursor::parse(&text) {
+                prop_assert_eq!(read.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn no_forged_cursor_leads_out_of_what_it_is_for(of: Option<Fingerprint>, at in 0..5 * PAGE as u32) {
+            let text = "ä".repeat(PAGE);
+            let known = fingerprint("a", &text);
+            let cursor = Cursor { of: of.unwrap_or(known), at };
+            let start = usize::try_from(at).unwrap();
+            let is_inside = cursor.of == known && start < text.len() && text.is_char_boundary(start);
+            match of_text("a", &text, Some(cursor)) {
+                Ok(page) => prop_assert!(is_inside && text[start..].starts_with(&page.text) && page.text.len() <= PAGE),
+                Err(error) => prop_assert!(error == stale() && !is_inside),
+            }
+            let items = [0_u8; 25];
+            let named = Cursor { of: of.unwrap_or(fingerprint("n", "")), at: at % 64 };
+            let listed = of_list("n", &items, Some(named), 10);
+            prop_assert_eq!(listed.is_ok(), of.is_none() && named.at <= 25);
+        }
     }
 }

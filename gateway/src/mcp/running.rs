@@ -37,7 +37,7 @@ impl Running {
     /// Notes a call.
     pub(super) fn begin(&self, connection: &ConnectionId, id: &RequestId) -> Ticket {
         let key = (connection.clone(), id.clone());
-        // A token of its own for each: comparing them by what they cancel is not possible otherwise.
+        // Tokens cannot be compared: whoever is dropped cancels its own and takes away those that are cancelled.
         let cancelled = CancellationToken::new();
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         calls
@@ -62,7 +62,6 @@ impl Running {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Cancelled first, so that it is this one that goes.
         self.cancelled.cancel();
         let mut calls = self
             .running

@@ -1,13 +1,10 @@
 //! `whoami` and `end_session`: the connection that a client speaks through.
 
-use std::time::SystemTime;
-
 use candid::Principal;
 use futures_util::future::BoxFuture;
 use icgate_proto::v1::DescribeRequest;
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::json;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     arguments::Arguments,
@@ -16,7 +13,7 @@ use super::{
     failure::{Failure, of_signer},
     identity::principal_text,
 };
-use crate::{candid::foreign::one_line, connection::AccessLevel, scope::Scope};
+use crate::{candid::foreign::one_line, connection::AccessLevel, scope::Scope, store::Moment};
 
 /// Longest client name shown, in characters.
 const MAX_NAME: usize = 100;
@@ -117,7 +114,7 @@ fn whoami<'a>(
             AccessLevel::Queries => ("queries", "ask questions"),
             AccessLevel::All => ("all", "ask questions and act"),
         };
-        let expires_at = rfc3339(authorized.connection_expires_at);
+        let expires_at = Moment::from(authorized.connection_expires_at).to_string();
         let scopes: Vec<&str> = authorized.scopes.iter().map(Scope::as_str).collect();
         Ok(Output::new(
             format!(
@@ -163,12 +160,4 @@ fn end_session<'a>(
             json!({ "ended": true }),
         ))
     })
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time)
-        .replace_nanosecond(0)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 mod lists;
 mod outage;
+mod streams;
 
 use std::{
     future::Future,
@@ -27,7 +28,9 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{Request as Rpc, Response as Reply, Status, transport::Server as Grpc};
 
-use super::{Mcp, Served, Tools, catalog::Parts, listing::Asked, management::Wasm};
+use super::{
+    KEEP_ALIVE, Mcp, Served, Tools, Wire, catalog::Parts, listing::Asked, management::Wasm,
+};
 use crate::{
     body::{self, Response},
     config::Services,
@@ -148,6 +151,14 @@ async fn bench_with(ic: SocketAddr) -> Bench {
 }
 
 async fn bench_asking(ic: SocketAddr, services: &Services) -> Bench {
+    let wire = Wire {
+        repairs: false,
+        keep_alive: KEEP_ALIVE,
+    };
+    bench_on(wire, ic, services).await
+}
+
+async fn bench_on(wire: Wire, ic: SocketAddr, services: &Services) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(
@@ -171,7 +182,7 @@ async fn bench_asking(ic: SocketAddr, services: &Services) -> Bench {
     let discovery = Discovery::new(services, false);
     let tools = Tools::new(Arc::new(ic), parts, &public_url, discovery, false);
     Bench {
-        mcp: Mcp::over(tools, &public_url, Served::default()),
+        mcp: Mcp::over(tools, &public_url, Served::default(), wire),
         ended,
         _state: state,
     }

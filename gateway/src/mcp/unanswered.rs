@@ -24,7 +24,7 @@ impl Order {
             NotAnswered::Failure(failure) => failure,
             NotAnswered::Ic(IcError::Rejected(reject)) => self.rejected(&reject, interface),
             NotAnswered::Ic(IcError::TurnedAway(reject)) => {
-                self.rejected(&reject, interface).not_certified()
+                self.rejected(&reject, interface).of_one_node()
             }
             NotAnswered::Ic(error) => {
                 tracing::info!(canister = %self.canister, %error, "a call has no reply");
@@ -134,39 +134,33 @@ mod tests {
     use crate::mcp::arguments::Arguments;
 
     #[test]
-    fn what_a_single_node_says_is_not_certified() {
+    fn what_a_single_node_says_is_not_told_as_a_fact() {
         let arguments =
             json!({ "canister_id": "ryjl3-tyaaa-aaaaa-aaaba-cai", "method": "transfer" });
         let mut arguments = Arguments::new(arguments.as_object().cloned());
         let order = Order::read(&mut arguments, false, false).unwrap();
-        for (reject_code, error_code) in [
-            (RejectCode::CanisterReject, None),
-            (RejectCode::CanisterError, Some("IC0503".to_owned())),
-            (RejectCode::DestinationInvalid, Some("IC0301".to_owned())),
-            (RejectCode::SysFatal, None),
+        for (reject_code, error_code, certified) in [
+            (RejectCode::CanisterError, "IC0503", "TRAPPED"),
+            (RejectCode::DestinationInvalid, "IC0301", "CANISTER_UNKNOWN"),
+            (RejectCode::SysTransient, "", "IC_BUSY"),
         ] {
             let reject = RejectResponse {
                 reject_code,
                 reject_message: "no".to_owned(),
-                error_code,
+                error_code: Some(error_code.to_owned()),
             };
-            let said = |error: IcError| order.not_answered(error.into(), None);
-            let certified = said(IcError::Rejected(reject.clone()));
-            let alone = said(IcError::TurnedAway(reject.clone()));
-            assert_eq!(alone.code, certified.code);
-            assert!(
-                !certified.message.contains("not certified"),
-                "{certified:?}"
-            );
-            assert!(
-                alone.message.ends_with(" it is not certified."),
-                "{alone:?}"
-            );
-            let alone = Failure::ic(&IcError::TurnedAway(reject));
-            assert!(
-                alone.message.ends_with(" it is not certified."),
-                "{alone:?}"
-            );
+            let told = |error: IcError| order.not_answered(error.into(), None);
+            let fact = told(IcError::Rejected(reject.clone()));
+            assert_eq!(fact.code, certified);
+            for claim in [
+                told(IcError::TurnedAway(reject.clone())),
+                Failure::ic(&IcError::TurnedAway(reject.clone())),
+            ] {
+                assert_eq!(claim.code, "TURNED_AWAY");
+                assert!(claim.message.contains("not certified"), "{claim:?}");
+            }
+            let claim = told(IcError::TurnedAway(reject));
+            assert!(claim.message.ends_with(&fact.message), "{claim:?}");
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::{
     body::{self, BodyError, Response},
     pages,
+    reader::Reader,
     store::StoreError,
     throttle::TooMany,
 };
@@ -124,10 +125,14 @@ impl Refusal {
 
     /// A page for a browser, JSON for everything else.
     pub(crate) fn into_negotiated(self, request_headers: &HeaderMap) -> Response {
-        if wants_html(request_headers) {
-            self.say_when(pages::error(self.status, self.description))
-        } else {
-            self.into_json()
+        self.into_answer(Reader::of(request_headers))
+    }
+
+    /// The same for a reader who is known.
+    pub(crate) fn into_answer(self, reader: Reader) -> Response {
+        match reader {
+            Reader::Person => self.say_when(pages::error(self.status, self.description)),
+            Reader::Program => self.into_json(),
         }
     }
 }
@@ -161,25 +166,19 @@ impl From<BodyError> for Refusal {
         let (status, description) = match error {
             BodyError::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "The request body is too large.",
+                "The request body is too large. Start again from your app.",
             ),
             BodyError::TooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
-                "The request body did not arrive in time.",
+                "The request body did not arrive in time. Send it again.",
             ),
-            BodyError::Disconnected => (StatusCode::BAD_REQUEST, "The request body is incomplete."),
+            BodyError::Disconnected => (
+                StatusCode::BAD_REQUEST,
+                "The request body is incomplete. Send it again.",
+            ),
         };
         Refusal::new(Code::InvalidRequest, description).with_status(status)
     }
-}
-
-/// Whether a person's browser is asking.
-pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|accept| accept.contains("text/html"))
 }
 
 /// JSON that no cache may keep (RFC 6749 section 5.1).
@@ -208,10 +207,13 @@ pub(crate) fn see_other(location: &str) -> Result<Response, Refusal> {
 }
 
 /// 405 with the methods there are (RFC 9110 section 15.5.6).
-pub(crate) fn method_not_allowed(allow: &'static str) -> Response {
-    let mut response = Refusal::new(Code::InvalidRequest, "This address has other methods.")
-        .with_status(StatusCode::METHOD_NOT_ALLOWED)
-        .into_json();
+pub(crate) fn method_not_allowed(allow: &'static str, request_headers: &HeaderMap) -> Response {
+    let mut response = Refusal::new(
+        Code::InvalidRequest,
+        "This address is not for that kind of request. Start again from your app.",
+    )
+    .with_status(StatusCode::METHOD_NOT_ALLOWED)
+    .into_negotiated(request_headers);
     response
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(allow));

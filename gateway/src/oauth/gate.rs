@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     Server,
-    answer::{Refusal, no_store_json, wants_html},
+    answer::{Refusal, no_store_json},
     credential::{Credential, Prefix},
     metadata,
     token::first_use,
@@ -26,6 +26,7 @@ use crate::{
     connection::{AccessLevel, Authorized, ConnectionId},
     instance::{Instance, InstanceName},
     pages,
+    reader::Reader,
     scope::Scopes,
     store::{
         Digest, Moment, StoreError,
@@ -131,7 +132,7 @@ impl Server {
         let presented = match denied {
             Denied::Missing => Presented::Nothing,
             Denied::Invalid => Presented::BadToken,
-            Denied::Failed(refusal) => return Err(refusal.into_json()),
+            Denied::Failed(refusal) => return Err(refusal.into_negotiated(headers)),
         };
         // Only now: whoever has a good token is not held up by a neighbour who guesses.
         Err(match self.throttle.admit(Class::Bearer, source) {
@@ -254,10 +255,9 @@ fn challenge(instance: &Instance, headers: &HeaderMap, presented: Presented) -> 
             )
         }
     };
-    let mut response = if wants_html(headers) {
-        pages::error(StatusCode::UNAUTHORIZED, description)
-    } else {
-        no_store_json(
+    let mut response = match Reader::of(headers) {
+        Reader::Person => pages::error(StatusCode::UNAUTHORIZED, description),
+        Reader::Program => no_store_json(
             StatusCode::UNAUTHORIZED,
             &json!({
                 "error": "invalid_token",
@@ -269,7 +269,7 @@ fn challenge(instance: &Instance, headers: &HeaderMap, presented: Presented) -> 
                     "resource": instance.resource(),
                 },
             }),
-        )
+        ),
     };
     let challenge = format!("Bearer {error}resource_metadata=\"{metadata}\", scope=\"{scopes}\"");
     if let Ok(challenge) = HeaderValue::try_from(challenge) {

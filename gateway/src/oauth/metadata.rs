@@ -6,9 +6,19 @@ use serde_json::{Value, json};
 use super::device;
 use crate::instance::{Instance, InstanceName, PublicUrl};
 
-/// RFC 8414 authorization server metadata. `introspection` says whether anybody may introspect, `device_grant` whether
-/// devices are served.
-pub(crate) fn server(instance: &Instance, introspection: bool, device_grant: bool) -> Value {
+/// What a server may offer or not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offered {
+    /// Whether anybody may introspect.
+    pub(crate) introspection: bool,
+    /// Whether devices are served.
+    pub(crate) device_grant: bool,
+    /// Whether clients may describe themselves with a metadata document.
+    pub(crate) documents: bool,
+}
+
+/// RFC 8414 authorization server metadata.
+pub(crate) fn server(instance: &Instance, offered: Offered) -> Value {
     let mut document = json!({
         "issuer": instance.issuer(),
         "authorization_endpoint": instance.endpoint("oauth/authorize"),
@@ -21,18 +31,20 @@ pub(crate) fn server(instance: &Instance, introspection: bool, device_grant: boo
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
-        "client_id_metadata_document_supported": true,
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authorization_response_iss_parameter_supported": true,
         "service_documentation": instance.public_url.as_str(),
     });
-    if device_grant {
+    if offered.documents {
+        document["client_id_metadata_document_supported"] = true.into();
+    }
+    if offered.device_grant {
         document["device_authorization_endpoint"] =
             instance.endpoint("oauth/device_authorization").into();
         document["grant_types_supported"] =
             json!(["authorization_code", "refresh_token", device::GRANT_TYPE]);
     }
-    if introspection {
+    if offered.introspection {
         document["introspection_endpoint"] = instance.endpoint("oauth/introspect").into();
         document["introspection_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
     }
@@ -115,6 +127,17 @@ mod tests {
         scope::{Scope, Scopes},
     };
 
+    const ALL: Offered = Offered {
+        introspection: true,
+        device_grant: true,
+        documents: true,
+    };
+    const NONE: Offered = Offered {
+        introspection: false,
+        device_grant: false,
+        documents: false,
+    };
+
     fn asked(host: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::HOST, http::HeaderValue::from_static(host))])
     }
@@ -122,30 +145,28 @@ mod tests {
     #[test]
     fn issuer_and_resource_have_no_trailing_slash_and_no_null() {
         let [beta, prod] = instances("https://gate.example");
-        assert_eq!(server(&beta, true, true)["issuer"], "https://gate.example");
-        assert_eq!(
-            server(&prod, true, true)["issuer"],
-            "https://gate.example/prod"
-        );
+        assert_eq!(server(&beta, ALL)["issuer"], "https://gate.example");
+        assert_eq!(server(&prod, ALL)["issuer"], "https://gate.example/prod");
         let resource = resource(&prod, &HeaderMap::new());
         assert_eq!(resource["resource"], "https://gate.example/mcp-prod");
         assert_eq!(
             resource["authorization_servers"][0],
             "https://gate.example/prod"
         );
-        assert!(!server(&beta, true, true).to_string().contains("null"));
-        assert!(
-            server(&beta, false, true)
-                .get("introspection_endpoint")
-                .is_none()
-        );
+        assert!(!server(&beta, ALL).to_string().contains("null"));
+        assert!(server(&beta, NONE).get("introspection_endpoint").is_none());
         // Clients describe themselves with a document only when they see both.
         assert_eq!(
-            server(&beta, true, true)["client_id_metadata_document_supported"],
+            server(&beta, ALL)["client_id_metadata_document_supported"],
             true
         );
+        assert!(
+            server(&beta, NONE)
+                .get("client_id_metadata_document_supported")
+                .is_none()
+        );
         assert_eq!(
-            server(&beta, true, true)["token_endpoint_auth_methods_supported"],
+            server(&beta, ALL)["token_endpoint_auth_methods_supported"],
             json!(["none"])
         );
     }
@@ -155,7 +176,7 @@ mod tests {
         let [mut beta, _] = instances("https://gate.example");
         let named = |instance: &Instance| {
             let resource = resource(instance, &HeaderMap::new());
-            let server = server(instance, false, false);
+            let server = server(instance, NONE);
             assert_eq!(server["scopes_supported"], resource["scopes_supported"]);
             resource["scopes_supported"].clone()
         };
@@ -167,7 +188,7 @@ mod tests {
     #[test]
     fn the_device_grant_is_named_where_it_is_on() {
         let [beta, prod] = instances("https://gate.example");
-        let on = server(&beta, true, true);
+        let on = server(&beta, ALL);
         assert_eq!(
             on["device_authorization_endpoint"],
             "https://gate.example/oauth/device_authorization"
@@ -176,7 +197,7 @@ mod tests {
             let grants = metadata["grant_types_supported"].as_array().unwrap();
             grants.contains(&device::GRANT_TYPE.into())
         };
-        let off = server(&prod, true, false);
+        let off = server(&prod, NONE);
         assert!(named(&on) && !named(&off));
         assert!(off.get("device_authorization_endpoint").is_none());
     }

@@ -126,11 +126,16 @@ impl Oauth {
     ///
     /// # Errors
     /// The finished answer, 429.
-    pub fn admit(&self, class: Class, request: &Extensions) -> Result<(), Box<Response>> {
+    pub fn admit(
+        &self,
+        class: Class,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<(), Box<Response>> {
         let throttle = &self.server.throttle;
         throttle
-            .admit(class, throttle.source(request.get()))
-            .map_err(|too_many| Box::new(Refusal::from(too_many).into_json()))
+            .admit(class, throttle.source(extensions.get()))
+            .map_err(|too_many| Box::new(Refusal::from(too_many).into_negotiated(headers)))
     }
 
     /// The bearer gate: who a request's token speaks for. Requests without a good token are counted by where they

@@ -9,11 +9,11 @@ use super::{
     authorization,
     credential::{Credential, Prefix},
     device::Tries,
-    document::Documents,
+    document::{Documents, Hosts},
     form::Form,
     gate::Gate,
     introspection::Introspectors,
-    metadata,
+    metadata::{self, Offered},
     redirect::AllowList,
     registration,
     routes::Route,
@@ -27,6 +27,7 @@ use crate::{
     fetch::{Fetcher, Reach},
     instance::{Handshake, Instance, InstanceName},
     pages,
+    reader::Reader,
     store::{
         Moment, Registered, Store, StoreError, Transaction,
         records::{Change, EndReason},
@@ -74,7 +75,7 @@ impl Server {
             allowed: AllowList::new(config.redirect_prefixes.clone()),
             documents: Documents::new(
                 Fetcher::new(Reach::new(config.dev)),
-                config.dev,
+                Hosts::of(config),
                 config.limits.documents,
             ),
             gate: Gate::default(),
@@ -104,6 +105,7 @@ impl Server {
         {
             parts.headers.insert(header::HOST, host);
         }
+        let reader = Reader::of(&parts.headers);
         let source = self.throttle.source(parts.extensions.get());
         if let Err(too_many) = self.throttle.admit(route.class(&parts.method), source) {
             return too_often(route, &parts, too_many);
@@ -126,7 +128,7 @@ impl Server {
         let body = if sends && limit > 0 {
             match body::read(body, limit).await {
                 Ok(body) => body,
-                Err(error) => return Refusal::from(error).into_json(),
+                Err(error) => return Refusal::from(error).into_answer(reader),
             }
         } else {
             bytes::Bytes::new()
@@ -140,7 +142,8 @@ impl Server {
         });
         answering.await.unwrap_or_else(|error| {
             tracing::error!(%error, "answering a request failed");
-            Refusal::new(Code::ServerError, "The server failed; its log says why.").into_json()
+            Refusal::new(Code::ServerError, "The server failed; its log says why.")
+                .into_answer(reader)
         })
     }
 
@@ -188,8 +191,11 @@ impl Server {
                 StatusCode::OK,
                 &metadata::server(
                     self.instance(name),
-                    self.introspectors.is_some(),
-                    self.device_grant,
+                    Offered {
+                        introspection: self.introspectors.is_some(),
+                        device_grant: self.device_grant,
+                        documents: self.documents.are_read(),
+                    },
                 ),
             ),
             Route::ResourceMetadata(name) if get => body::json(
@@ -252,7 +258,7 @@ impl Server {
             Route::Others(name) if post => {
                 connect::answered(self, self.instance(name), headers, body).await
             }
-            Route::Others(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Others(_) => method_not_allowed("GET, HEAD, POST", headers),
             Route::Connections(name) => {
                 self.connections(self.instance(name), parts, body, source)
                     .await
@@ -261,14 +267,14 @@ impl Server {
                 self.device(route, self.instance(name), parts, body, source)
                     .await
             }
-            Route::Authorize(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Authorize(_) => method_not_allowed("GET, HEAD, POST", headers),
             Route::Token(_)
             | Route::Revoke(_)
             | Route::Introspect(_)
             | Route::Register(_)
-            | Route::Redeem(_) => method_not_allowed("POST"),
-            Route::Registration(_) => method_not_allowed("GET, HEAD, PUT, DELETE"),
-            _ => method_not_allowed("GET, HEAD"),
+            | Route::Redeem(_) => method_not_allowed("POST", headers),
+            Route::Registration(_) => method_not_allowed("GET, HEAD, PUT, DELETE", headers),
+            _ => method_not_allowed("GET, HEAD", headers),
         }
     }
 

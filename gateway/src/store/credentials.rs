@@ -47,11 +47,12 @@ impl CredentialChanges {
             .push(";");
     }
 
+    /// A credential stays spent since the first time: an answer that is made again does not lengthen the grace.
     pub(super) fn spend(&mut self, hash: &Digest, sealed: &[u8], now: Moment) {
         self.statements
-            .push("UPDATE credentials SET spent_at = ")
+            .push("UPDATE credentials SET spent_at = coalesce(spent_at, ")
             .push_bind(encoding::seconds(now))
-            .push(", sealed = ")
+            .push("), sealed = ")
             .push_bind(sealed)
             .push(" WHERE hash = ")
             .push_bind(&hash.as_bytes()[..])

@@ -38,3 +38,20 @@ impl fmt::Debug for Digest {
         write!(f, "Digest({}…)", hex::encode(&self.0[..4]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_matches_itself_and_none_that_differs_in_a_bit() {
+        let digest = Digest::of("icg_at_x");
+        assert!(digest.matches(&Digest::of("icg_at_x")));
+        assert!(!digest.matches(&Digest::of("icg_at_y")));
+        for bit in 0..256 {
+            let mut other = digest;
+            other.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(!digest.matches(&other) && !other.matches(&digest), "{bit}");
+        }
+    }
+}

@@ -1,6 +1,10 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -11,11 +15,7 @@ pub struct Moment(u64);
 impl Moment {
     /// The present, rounded down.
     pub fn now() -> Self {
-        Self(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-        )
+        SystemTime::now().into()
     }
 
     /// From seconds since the Unix epoch.
@@ -50,8 +50,43 @@ impl Moment {
     }
 }
 
+/// Rounded down; the epoch for what lies before it.
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_secs()))
+    }
+}
+
+/// As RFC 3339 has it, in UTC.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = i64::try_from(self.0)
+            .ok()
+            .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+            .and_then(|time| time.format(&Rfc3339).ok());
+        match text {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{} s after 1970", self.0),
+        }
+    }
+}
+
 impl From<Moment> for SystemTime {
     fn from(moment: Moment) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(moment.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_rfc_3339_and_never_fails() {
+        let text = Moment::from_nanos(1_700_000_000_999_999_999).to_string();
+        assert_eq!(text, "2023-11-14T22:13:20Z");
+        let never = Moment::from_seconds(u64::MAX).to_string();
+        assert_eq!(never, "18446744073709551615 s after 1970");
     }
 }

@@ -195,6 +195,29 @@ async fn what_was_committed_is_there_after_reopening_and_nothing_else_is() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_made_again_leaves_when_a_credential_was_spent() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    register(&store, &client("a", 0)).await;
+    let token = credential("token", 1);
+    let spent = |sealed: u8| Change::Spend {
+        hash: token.hash,
+        sealed: vec![sealed],
+    };
+    let added = [
+        Change::AddConnection(connection("c", "a")),
+        Change::AddCredential(token.clone()),
+    ];
+    apply(&store, &added, at(1)).await;
+    apply(&store, &[spent(1)], at(5)).await;
+    apply(&store, &[spent(2)], at(90)).await;
+    let family = store.family(InstanceName::Prod, &token.hash).await;
+    let credential = family.unwrap().unwrap().credential;
+    assert_eq!(credential.spent_at, Some(at(5)));
+    assert_eq!(credential.sealed, Some(vec![2]));
+}
+
+#[tokio::test]
 async fn a_commit_waits_for_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;

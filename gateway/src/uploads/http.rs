@@ -151,7 +151,7 @@ impl Uploads {
     ) -> Result<UploadRecord, Refused> {
         if let Some(ticket) = ticket(&head.headers) {
             oauth
-                .admit(Class::Metadata, &head.extensions)
+                .admit(Class::Metadata, &head.headers, &head.extensions)
                 .map_err(Refused::Gate)?;
             let record = self.find(id).await?;
             let opens = record.instance == instance && record.ticket.matches(&ticket);

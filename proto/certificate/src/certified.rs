@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ic_certification::{Certificate, LookupResult};
+use ic_certification::{Certificate, LookupResult, SubtreeLookupResult};
 use ic_transport_types::{RejectCode, RejectResponse};
 
 use crate::CertificateError;
@@ -39,7 +39,9 @@ impl Certified {
         Ok(UNIX_EPOCH + Duration::from_nanos(nanos))
     }
 
-    /// The value at a path; nothing when the certificate proves that there is none.
+    /// The value at a path; nothing when the certificate proves that there is none. Without a subnet delegation it
+    /// proves that of a part of a canister only when it knows the canister: nothing says which canisters the root
+    /// subnet hosts, and whoever asks it can show that it has not those of others.
     ///
     /// # Errors
     /// When the certificate does not say.
@@ -50,8 +52,20 @@ impl Certified {
         let path: Vec<&[u8]> = path.into_iter().collect();
         match self.0.tree.lookup_path(&path) {
             LookupResult::Found(value) => Ok(Some(value)),
-            LookupResult::Absent => Ok(None),
+            LookupResult::Absent if self.may_deny(&path) => Ok(None),
+            LookupResult::Absent => Err(CertificateError::NotCovered),
             LookupResult::Unknown | LookupResult::Error => Err(CertificateError::NotCovered),
+        }
+    }
+
+    /// Whether it is for this certificate to say that there is nothing at a path.
+    fn may_deny(&self, path: &[&[u8]]) -> bool {
+        match path {
+            [b"canister", id, ..] if self.0.delegation.is_none() => {
+                let known = self.0.tree.lookup_subtree([b"canister".as_slice(), *id]);
+                matches!(known, SubtreeLookupResult::Found(_))
+            }
+            _ => true,
         }
     }
 
@@ -94,7 +108,7 @@ fn incomplete() -> CertificateError {
 
 #[cfg(test)]
 mod tests {
-    use ic_certification::{HashTree, fork, label, leaf, pruned};
+    use ic_certification::{Delegation, HashTree, fork, label, leaf, pruned};
 
     use super::*;
 
@@ -150,5 +164,29 @@ mod tests {
         assert!(matches!(absent.lookup([b"metadata".as_slice()]), Ok(None)));
         let hidden = certified(fork(pruned([0; 32]), label("time", leaf(vec![1]))));
         assert!(hidden.lookup([b"metadata".as_slice()]).is_err());
+    }
+
+    #[test]
+    fn the_root_subnet_denies_nothing_of_a_canister_that_it_does_not_know() {
+        let canister = |id: &str| label(id, label("controllers", leaf(vec![1])));
+        let tree = label("canister", fork(canister("a"), canister("c")));
+        let of = |id: &'static str| [b"canister".as_slice(), id.as_bytes(), b"module_hash"];
+        let root = certified(tree.clone());
+        assert_eq!(root.lookup(of("a")), Ok(None));
+        for foreign in ["b", "d"] {
+            assert_eq!(root.lookup(of(foreign)), Err(CertificateError::NotCovered));
+        }
+        let none = certified(label("time", leaf(vec![1])));
+        assert_eq!(none.lookup(of("a")), Err(CertificateError::NotCovered));
+        // A delegation was checked to cover the canister that was asked about.
+        let delegated = Certified(Certificate {
+            tree,
+            signature: Vec::new(),
+            delegation: Some(Delegation {
+                subnet_id: Vec::new(),
+                certificate: Vec::new(),
+            }),
+        });
+        assert_eq!(delegated.lookup(of("b")), Ok(None));
     }
 }

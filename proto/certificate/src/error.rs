@@ -16,6 +16,10 @@ pub enum CertificateError {
     /// The word of the root subnet about a subnet rests on yet another subnet.
     #[error("its subnet delegation is itself delegated")]
     DelegatedTwice,
+    /// What the root subnet says of a subnet lacks something that the interface specification requires. The
+    /// certificate itself was not looked at.
+    #[error("its subnet delegation has no {0}")]
+    Delegation(&'static str),
     /// The subnet that signed it does not host the canister.
     #[error("its subnet may not speak for this canister")]
     ForeignCanister,

@@ -22,7 +22,7 @@ impl Subnet {
         let LookupResult::Found(key) =
             tree.lookup_path([b"subnet".as_slice(), id, b"public_key".as_slice()])
         else {
-            return Err(CertificateError::Incomplete("key of its subnet"));
+            return Err(CertificateError::Delegation("key of its subnet"));
         };
         Ok(Self {
             key: PublicKey::from_der(key)?,
@@ -56,7 +56,7 @@ fn shards(id: &[u8], tree: &HashTree) -> Result<BTreeMap<Vec<u8>, Ranges>, Certi
                     first.as_bytes().to_vec(),
                     ranges(&sharded, [first.as_bytes()])?,
                 )),
-                _ => Err(CertificateError::Incomplete("shard of canister ranges")),
+                _ => Err(CertificateError::Delegation("shard of canister ranges")),
             })
             .collect();
     }
@@ -71,6 +71,6 @@ fn ranges<'a>(
     match tree.lookup_path(path) {
         LookupResult::Found(ranges) => serde_cbor::from_slice(ranges)
             .map_err(|error| CertificateError::Malformed(error.to_string())),
-        _ => Err(CertificateError::Incomplete("canister ranges")),
+        _ => Err(CertificateError::Delegation("canister ranges")),
     }
 }

@@ -25,7 +25,7 @@ pub struct Decision<'a> {
     pub outcome: Result<Rule, Refusal>,
 }
 
-/// Records decisions. Now in the log and as counters; receipts come here.
+/// Records decisions, in the log and as counters.
 #[derive(Debug, Default)]
 pub struct Audit {
     signed: AtomicU64,

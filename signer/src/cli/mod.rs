@@ -111,7 +111,7 @@ pub async fn main() -> ExitCode {
 
 fn fail(error: &str, code: u8) -> ExitCode {
     for line in error.lines() {
-        tracing::error!("{line}");
+        eprintln!("icgate-signer: {line}");
     }
     ExitCode::from(code)
 }
@@ -124,6 +124,6 @@ fn log_to_stderr() {
     if io::stderr().is_terminal() {
         log.init();
     } else {
-        log.json().init();
+        log.json().flatten_event(true).init();
     }
 }

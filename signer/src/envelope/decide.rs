@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn table() {
+    fn each_call_falls_under_its_rule() {
         use AccessLevel::{All, Queries};
         use Kind::{Query, ReadState, Update};
         use Reason::{AccessLevelExceeded, ScopeExceeded};

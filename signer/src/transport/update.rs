@@ -6,6 +6,7 @@ use ic_transport_types::{ReadStateResponse, RejectCode, RejectResponse, Transpor
 use icgate_certificate::{CertificateError, Certified, Status, Verifier};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
+use tracing::debug;
 
 use super::{IcRequest, IcResponse, IdentityCallError, Transport};
 use crate::envelope::SignedEnvelope;
@@ -51,9 +52,17 @@ impl Updates {
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
-            let certified = self.read_state(canister, status.clone()).await?;
-            if let Some(reply) = finished(&certified, &request_id)? {
-                return Ok(reply);
+            match self.read_state(canister, status.clone()).await {
+                Ok(certified) => {
+                    if let Some(reply) = finished(&certified, &request_id)? {
+                        return Ok(reply);
+                    }
+                }
+                // The call is on its way whatever happens to one question about it.
+                Err(IdentityCallError::Unavailable(cause)) => {
+                    debug!(%canister, cause, "the status of a call could not be read");
+                }
+                Err(error) => return Err(error),
             }
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
@@ -165,4 +174,60 @@ fn unverified(error: CertificateError) -> IdentityCallError {
 fn cbor<T: DeserializeOwned>(answer: &IcResponse) -> Result<T, IdentityCallError> {
     serde_cbor::from_slice(&answer.body)
         .map_err(|error| IdentityCallError::Unexpected(format!("not what was expected: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Mutex};
+
+    use async_trait::async_trait;
+    use ic_agent::Agent;
+
+    use super::*;
+    use crate::transport::TransportError;
+
+    /// Answers by heart, one after the other; with nothing where there is no answer.
+    struct Script(Mutex<VecDeque<Option<(u16, &'static [u8])>>>);
+
+    #[async_trait]
+    impl Transport for Script {
+        async fn send(&self, _: IcRequest) -> Result<IcResponse, TransportError> {
+            let next = self.0.lock().unwrap().pop_front().expect("an answer");
+            let (status, body) = next.ok_or(TransportError::TooLarge)?;
+            Ok(IcResponse {
+                status: StatusCode::from_u16(status).unwrap(),
+                body: body.into(),
+            })
+        }
+    }
+
+    fn signed() -> SignedEnvelope {
+        SignedEnvelope {
+            envelope: Vec::new(),
+            request_id: [7; 32],
+            sender: Principal::anonymous(),
+            ingress_expiry: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_does_not_end_a_call_that_was_accepted() {
+        let script = Arc::new(Script(Mutex::new(VecDeque::from([
+            Some((202, b"".as_slice())),
+            None,
+            Some((503, b"busy")),
+            Some((200, b"nonsense")),
+        ]))));
+        let mainnet = Agent::builder().with_url("https://ic.invalid");
+        let root_key = mainnet.build().unwrap().read_root_key();
+        let verifier = Verifier::new(&root_key).unwrap();
+        let updates = Updates::new(Arc::clone(&script) as Arc<dyn Transport>, verifier);
+        let outcome = updates.call(Principal::management_canister(), signed(), signed);
+        let outcome = outcome.await;
+        assert!(
+            matches!(outcome, Err(IdentityCallError::Unexpected(_))),
+            "{outcome:?}"
+        );
+        assert!(script.0.lock().unwrap().is_empty());
+    }
 }

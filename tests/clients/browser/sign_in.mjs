@@ -173,6 +173,11 @@ const journeys = {
     await allow(page);
     await page.getByRole("heading", { name: "Your connections" }).waitFor();
     await shoot(page, "connections");
+    await page.getByLabel("Name").fill("a key for nothing");
+    for (const box of await page.getByRole("checkbox").all()) await box.uncheck();
+    await press(page, page.getByRole("button", { name: "Make the key" }));
+    await page.getByRole("alert").getByText("Tick at least one thing").waitFor();
+    await shoot(page, "connections-problem");
     await page.getByLabel("Name").fill("a key with a name as long as the sixty-four letters that it may have".slice(0, 64));
     await press(page, page.getByRole("button", { name: "Make the key" }));
     await page.getByText("It is shown this once").waitFor();
@@ -214,6 +219,39 @@ const journeys = {
     await toInternetIdentity(page);
     await allow(page);
     return { arrived: await arrive(page), history: await history(page) };
+  },
+
+  /** The page that the earlier handshake comes back to, when the network fails once. */
+  async finish() {
+    const page = await freshBrowser();
+    await page.route("**/oauth/connect/redeem", (route) => route.abort(), { times: 1 });
+    await toInternetIdentity(page);
+    await allow(page);
+    const refused = await refusal(page);
+    await shoot(page, "finish-try-again");
+    await press(page, page.getByRole("button", { name: "Try again" }));
+    return { refused, arrived: await arrive(page) };
+  },
+
+  /** Somebody opens the address that is for apps. */
+  async endpoint() {
+    const page = await freshBrowser();
+    const path = process.env.ICGATE_TEST_II === "ii" ? "/mcp" : "/mcp-prod";
+    const answer = await page.goto(new URL(path, authorizeUrl).href);
+    if (answer.status() !== 401) throw new Error(`status ${answer.status()}`);
+    await shoot(page, "mcp-endpoint");
+    return { text: await page.getByRole("main").innerText() };
+  },
+
+  /** Somebody whose address asked too often. */
+  async too_many() {
+    const page = await freshBrowser();
+    await page.setExtraHTTPHeaders({ "x-forwarded-for": "203.0.113.9" });
+    await openConsent(page);
+    const answer = await page.goto(authorizeUrl);
+    if (answer.status() !== 429) throw new Error(`status ${answer.status()}`);
+    await shoot(page, "too-many");
+    return { text: await page.getByRole("main").innerText() };
   },
 
   /** From the link that a device shows to the page that says to go back to it. */

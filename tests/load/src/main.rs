@@ -13,7 +13,6 @@ mod certificates;
 mod closed_loop;
 mod connection;
 mod cores;
-
 mod machine;
 mod mcp_request;
 mod process_figures;

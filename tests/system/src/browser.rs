@@ -298,6 +298,12 @@ impl Browser {
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| *value)
         };
+        let secure = attribute("secure").is_some();
+        let alone = attribute("path") == Some("/") && attribute("domain").is_none();
+        // `Secure` and `__Host-`: RFC 6265bis, section 4.1.3.2.
+        if secure && url.scheme() != "https" || name.starts_with("__Host-") && !(secure && alone) {
+            return;
+        }
         let path = attribute("path").unwrap_or("/").to_owned();
         let host = url.host_str().unwrap_or_default().to_owned();
         self.cookies.retain(|known| {

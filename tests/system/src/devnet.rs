@@ -3,7 +3,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Handshake, Process, Spawn, http_client, world::World};
+use crate::{Authority, Handshake, Process, Spawn, http_client, world::World};
 
 /// The local Internet Computer with its two Internet Identity deployments.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub enum Fault {
     ForeignSubnet,
     /// Every certificate carries a subnet delegation made for it alone.
     FreshDelegation,
+    /// Certificates were made so many milliseconds ago.
+    OldCertificate(u64),
     /// Nothing is answered.
     Unreachable,
     /// Every answer takes so many milliseconds.
@@ -91,11 +93,15 @@ pub struct IcRequest {
 }
 
 impl Devnet {
-    /// Starts a devnet on free ports whose Internet Identities speak this handshake; its log goes to `dir`.
-    pub async fn start(dir: &std::path::Path, handshake: Handshake) -> Self {
+    /// Starts a devnet on free ports whose first and second Internet Identity speak these handshakes; its log goes to
+    /// `dir`, and it trusts the root of the tests' own https servers.
+    pub async fn start(dir: &std::path::Path, [ii, prod]: [Handshake; 2]) -> Self {
+        let root = dir.join("root.pem");
+        std::fs::write(&root, Authority::own().pem()).expect("the root certificate");
         let spawn = Spawn::new("icgate-devnet", dir)
-            .arg(format!("--ii-handshake={}", handshake.as_str()))
-            .arg(format!("--ii-prod-handshake={}", handshake.as_str()));
+            .arg(format!("--ii-handshake={}", ii.as_str()))
+            .arg(format!("--ii-prod-handshake={}", prod.as_str()))
+            .env("SSL_CERT_FILE", root.display().to_string());
         let (process, ready) = spawn.start_ready().await;
         let ready = serde_json::from_str(&ready)
             .unwrap_or_else(|error| panic!("devnet's ready line: {error}: {ready}"));
@@ -189,6 +195,12 @@ impl Devnet {
             .await;
     }
 
+    /// The person lets the server at this address ask for their identity.
+    pub async fn trust(&self, ii: &str, anchor: u64, server: &str) {
+        let body = json!({ "ii": ii, "anchor": anchor, "enabled": true, "url": server });
+        self.control("trust", &body).await;
+    }
+
     /// The grant of an identity ends now.
     pub async fn expire_grant(&self, ii: &str, anchor: u64) {
         self.control("expire_grant", &json!({ "ii": ii, "anchor": anchor }))
@@ -208,6 +220,7 @@ impl Devnet {
             Fault::Certificate => json!({ "kind": "certificate" }),
             Fault::ForeignSubnet => json!({ "kind": "foreign_subnet" }),
             Fault::FreshDelegation => json!({ "kind": "fresh_delegation" }),
+            Fault::OldCertificate(value) => json!({ "kind": "old_certificate", "value": value }),
             Fault::Unreachable => json!({ "kind": "unreachable" }),
             Fault::SlowMs(value) => json!({ "kind": "slow_ms", "value": value }),
             Fault::SlowCall(value) => json!({ "kind": "slow_call", "value": value }),
@@ -268,14 +281,7 @@ impl Devnet {
             .await
             .expect("devnet's request log");
         let text = answer.text().await.expect("devnet's request log");
-        let value: Value = serde_json::from_str(&text).expect("devnet's request log as JSON");
-        // A bare list, or the list under one name.
-        let list = if value.is_array() {
-            value
-        } else {
-            value["requests"].clone()
-        };
-        serde_json::from_value(list).unwrap_or_else(|error| panic!("{error}: {text}"))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// The requests to one canister since the last reset.

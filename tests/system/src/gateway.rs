@@ -22,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) url: String,
     /// The loopback port it listens on; another one than the address says when something stands in between.
     pub(crate) port: u16,
+    /// devnet's names of the instances' Internet Identities.
+    pub(crate) identities: [&'static str; 2],
 }
 
 impl Gateway {
@@ -112,7 +114,21 @@ impl Gateway {
 }
 
 fn configuration(dir: &Path, place: &Place, devnet: &Devnet, signer: &Signer) -> String {
-    let Place { url, port } = place;
+    let Place {
+        url,
+        port,
+        identities: [beta, prod],
+    } = place;
+    let ii_url = |name: &str| match name {
+        "ii" => devnet.ii_url(),
+        _ => devnet.ii_url_prod(),
+    };
+    // Where people come from elsewhere nothing is in development, and a proxy speaks for them.
+    let setting = if url.starts_with("https:") {
+        "icgate_listen = \"127.0.0.1\"\nicgate_trusted_proxies = \"127.0.0.1\""
+    } else {
+        "icgate_dev = \"1\""
+    };
     format!(
         r#"port = {port}
 public_url = "{url}"
@@ -127,7 +143,7 @@ icgate_signer_ca = "{ca}"
 icgate_signer_cert = "{cert}"
 icgate_signer_key = "{key}"
 icgate_state_dir = "{state}"
-icgate_dev = "1"
+{setting}
 ic_dashboard_api = "{dashboard}"
 ic_icrc_api = "{icrc}"
 ic_sns_api = "{sns}"
@@ -135,10 +151,10 @@ skills_url = "{skills}"
 "#,
         ic_url = devnet.ic_url(),
         root_key = devnet.root_key(),
-        ii_url = devnet.ii_url(),
-        ii = devnet.canister("ii"),
-        ii_url_prod = devnet.ii_url_prod(),
-        ii_prod = devnet.canister("ii_prod"),
+        ii_url = ii_url(beta),
+        ii = devnet.canister(beta),
+        ii_url_prod = ii_url(prod),
+        ii_prod = devnet.canister(prod),
         signer_url = signer.url(),
         ca = signer.link_file("ca.pem"),
         cert = signer.link_file("gateway.pem"),

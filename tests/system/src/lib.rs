@@ -5,6 +5,7 @@
 //! (`cargo build --workspace --all-targets` puts them there).
 #![forbid(unsafe_code)]
 
+mod authority;
 mod binaries;
 mod browser;
 mod device;
@@ -25,6 +26,7 @@ mod stack;
 mod wait;
 mod world;
 
+pub use authority::Authority;
 pub use binaries::{binary, repository};
 pub use browser::{Browser, Page};
 pub use device::{Device, DeviceCodes};
@@ -51,8 +53,13 @@ pub fn http_client() -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::none())
         .timeout(std::time::Duration::from_secs(60))
         .no_proxy()
+        .tls_certs_merge([own_root()])
         .build()
         .expect("a client without options that can fail")
+}
+
+fn own_root() -> reqwest::Certificate {
+    reqwest::Certificate::from_pem(Authority::own().pem().as_bytes()).expect("a certificate")
 }
 
 /// Two crypto providers are linked, so that one has to be chosen before TLS is first used.

@@ -1,4 +1,5 @@
-//! A loopback proxy between clients and a gateway: writes down what the clients ask for, and can sign them in.
+//! A proxy on this machine between clients and a gateway: writes down what the clients ask for, can sign them in, and
+//! can speak https to them.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -17,17 +18,27 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
 
-use crate::free_port;
+use crate::{Authority, free_port};
 
 const MAX_BODY: usize = 8 << 20;
+/// An address of this machine that the gateway does not take for one of its loopback names: for it this is the world.
+const WORLD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Where the https proxy says that everybody asks from.
+const CALLER: HeaderValue = HeaderValue::from_static("203.0.113.9");
 
 /// A running proxy. The gateway behind it is told that the proxy's address is its own, so that nothing differs for
 /// clients but who is in between.
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
+    url: String,
     gateway_port: u16,
     shared: Arc<Shared>,
     serving: JoinHandle<()>,
@@ -56,6 +67,7 @@ struct Shared {
     bearer: Mutex<Option<HeaderValue>>,
     passed: Mutex<Vec<Passed>>,
     client: Client<HttpConnector, Full<Bytes>>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 type Answer = Response<http_body_util::Either<Incoming, Full<Bytes>>>;
@@ -66,10 +78,23 @@ impl Proxy {
     /// # Panics
     /// When no port can be bound.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()))
+        Self::start_at("http", Ipv4Addr::LOCALHOST, None).await
+    }
+
+    /// The same where clients speak https, which the gateway is told in `X-Forwarded-*`.
+    ///
+    /// # Panics
+    /// When no port can be bound.
+    pub async fn start_https() -> Self {
+        let tls = Authority::own().server(&WORLD.to_string());
+        Self::start_at("https", WORLD, Some(tls)).await
+    }
+
+    async fn start_at(scheme: &str, address: Ipv4Addr, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind((address, free_port()))
             .await
             .expect("a free loopback port");
-        let port = listener.local_addr().expect("a bound address").port();
+        let address = listener.local_addr().expect("a bound address");
         let gateway_port = free_port();
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -78,23 +103,24 @@ impl Proxy {
             bearer: Mutex::default(),
             passed: Mutex::default(),
             client: Client::builder(TokioExecutor::new()).build(connector),
+            tls,
         });
         let serving = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Self {
-            port,
+            url: format!("{scheme}://{address}"),
             gateway_port,
             shared,
             serving,
         }
     }
 
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or an https one.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.url.clone()
     }
 
     /// Where the gateway has to listen.
-    pub(crate) fn gateway_port(&self) -> u16 {
+    pub fn gateway_port(&self) -> u16 {
         self.gateway_port
     }
 
@@ -124,12 +150,23 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let service = service_fn(|request| pass(&shared, request));
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match &shared.tls {
+                None => speak(stream, &shared).await,
+                Some(tls) => {
+                    if let Ok(stream) = TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
+                        speak(stream, &shared).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
+    let service = service_fn(|request| pass(shared, request));
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn pass(shared: &Shared, request: Request<Incoming>) -> Result<Answer, hyper::Error> {
@@ -141,6 +178,11 @@ async fn pass(shared: &Shared, request: Request<Incoming>) -> Result<Answer, hyp
     let authorized = parts.headers.contains_key(AUTHORIZATION);
     if !authorized && let Some(bearer) = lock(&shared.bearer).clone() {
         parts.headers.insert(AUTHORIZATION, bearer);
+    }
+    if shared.tls.is_some() {
+        let told = &mut parts.headers;
+        told.insert("x-forwarded-for", CALLER);
+        told.insert("x-forwarded-proto", HeaderValue::from_static("https"));
     }
     let mut passed = Passed {
         method: parts.method.to_string(),

@@ -5,7 +5,7 @@ use std::{
 
 use icgate_proto::{Link, SignerClient};
 
-use crate::{Devnet, Process, Spawn, free_port, install_crypto_provider};
+use crate::{Devnet, Process, Spawn, free_port, install_crypto_provider, stack::IDENTITIES};
 
 /// A signer with its certificates, configuration file and state directory; survives kill and restart.
 #[derive(Debug)]
@@ -26,15 +26,14 @@ pub(crate) struct SignerSettings {
 }
 
 impl SignerSettings {
-    pub(crate) fn new(devnet: &Devnet, origin: &str) -> Self {
+    /// `identities` are devnet's names of the instances' Internet Identities.
+    pub(crate) fn new(devnet: &Devnet, origin: &str, identities: [&str; 2]) -> Self {
+        let [beta, prod] = identities.map(|name| devnet.canister(name).to_owned());
         Self {
             ic_url: devnet.ic_url().to_owned(),
             root_key: devnet.root_key().to_owned(),
             origin: origin.to_owned(),
-            instances: vec![
-                ("beta".to_owned(), devnet.canister("ii").to_owned()),
-                ("prod".to_owned(), devnet.canister("ii_prod").to_owned()),
-            ],
+            instances: vec![("beta".to_owned(), beta), ("prod".to_owned(), prod)],
         }
     }
 }
@@ -77,7 +76,7 @@ impl Signer {
         Self::start_over(
             dir,
             &dir.join("state"),
-            &SignerSettings::new(devnet, origin),
+            &SignerSettings::new(devnet, origin, IDENTITIES),
         )
         .await
     }

@@ -36,11 +36,14 @@ impl Instance {
     /// devnet's name of the instance's Internet Identity.
     pub fn ii(self) -> &'static str {
         match self {
-            Instance::Beta => "ii",
-            Instance::Prod => "ii_prod",
+            Instance::Beta => IDENTITIES[0],
+            Instance::Prod => IDENTITIES[1],
         }
     }
 }
+
+/// devnet's names of the Internet Identities of the two instances.
+pub(crate) const IDENTITIES: [&str; 2] = ["ii", "ii_prod"];
 
 /// Which generation of Internet Identity's protocol both instances and devnet speak.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,24 +85,38 @@ impl Stack {
 
     /// Starts all three, with these lines at the end of gateway.toml.
     pub async fn start_with(settings: &str) -> Self {
-        Self::start_all(Handshake::default(), settings).await
+        Self::start_at([Handshake::default(); 2], Self::own_place(), settings, &[]).await
     }
 
     /// Starts all three; people sign in by this handshake at both instances.
     pub async fn start_by(handshake: Handshake) -> Self {
-        let name = handshake.as_str();
-        let settings = format!("ii_handshake = \"{name}\"\nii_handshake_prod = \"{name}\"\n");
-        Self::start_all(handshake, &settings).await
+        Self::start_by_each([handshake; 2]).await
+    }
+
+    /// Starts all three; people sign in by the first handshake at `/mcp` and by the second at `/mcp-prod`.
+    pub async fn start_by_each(handshakes: [Handshake; 2]) -> Self {
+        let [beta, prod] = handshakes.map(Handshake::as_str);
+        let settings = format!("ii_handshake = \"{beta}\"\nii_handshake_prod = \"{prod}\"\n");
+        Self::start_at(handshakes, Self::own_place(), &settings, &[]).await
+    }
+
+    /// Starts all three; both instances have the first Internet Identity.
+    pub async fn start_with_one_identity() -> Self {
+        let place = Place {
+            identities: [IDENTITIES[0]; 2],
+            ..Self::own_place()
+        };
+        Self::start_at([Handshake::default(); 2], place, "", &[]).await
     }
 
     /// Starts all three; the gateway also trusts the roots of this PEM file when it reads websites.
     pub async fn start_trusting(ca: &str) -> Self {
-        let env = [("SSL_CERT_FILE", ca)];
-        Self::start_at(Handshake::default(), Self::own_place(), "", &env).await
+        Self::start_in(&[("SSL_CERT_FILE", ca)]).await
     }
 
-    async fn start_all(handshake: Handshake, settings: &str) -> Self {
-        Self::start_at(handshake, Self::own_place(), settings, &[]).await
+    /// Starts all three, the gateway with further environment variables.
+    pub async fn start_in(env: &[(&str, &str)]) -> Self {
+        Self::start_at([Handshake::default(); 2], Self::own_place(), "", env).await
     }
 
     fn own_place() -> Place {
@@ -107,6 +124,7 @@ impl Stack {
         Place {
             url: format!("http://127.0.0.1:{port}"),
             port,
+            identities: IDENTITIES,
         }
     }
 
@@ -116,12 +134,13 @@ impl Stack {
         let place = Place {
             url: proxy.url(),
             port: proxy.gateway_port(),
+            identities: IDENTITIES,
         };
-        Self::start_at(Handshake::default(), place, "", env).await
+        Self::start_at([Handshake::default(); 2], place, "", env).await
     }
 
     async fn start_at(
-        handshake: Handshake,
+        handshakes: [Handshake; 2],
         place: Place,
         settings: &str,
         env: &[(&str, &str)],
@@ -132,9 +151,9 @@ impl Stack {
             fs::create_dir_all(&path).expect("a directory in the temporary directory");
             path
         };
-        let devnet = Devnet::start(&part("devnet"), handshake).await;
-        let signer =
-            Signer::start(&part("signer"), &SignerSettings::new(&devnet, &place.url)).await;
+        let devnet = Devnet::start(&part("devnet"), handshakes).await;
+        let signer = SignerSettings::new(&devnet, &place.url, place.identities);
+        let signer = Signer::start(&part("signer"), &signer).await;
         let gateway =
             Gateway::start(&part("gateway"), place, &devnet, &signer, settings, env).await;
         Self {

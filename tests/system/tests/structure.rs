@@ -112,7 +112,7 @@ fn gateway_and_signer_know_the_wire_format_and_not_each_other() {
     assert!(!proto.contains("icgate-gateway") && !proto.contains("icgate-signer"));
     assert!(
         !proto.contains("ic-agent"),
-        "the adapter for ic-agent stands behind a feature"
+        "the wire format does not bring the agent library along"
     );
 }
 

@@ -1,8 +1,8 @@
 use candid::Principal;
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::clean;
+use crate::store::Moment;
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 120;
@@ -67,9 +67,9 @@ impl Profile {
 
 impl Upgrade {
     fn new((seconds, proposal): (i64, Option<u64>)) -> Option<Self> {
-        let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+        let at = Moment::from_seconds(u64::try_from(seconds).ok()?);
         Some(Self {
-            executed_at: at.format(&Rfc3339).ok()?,
+            executed_at: at.to_string(),
             proposal,
         })
     }

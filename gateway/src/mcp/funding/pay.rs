@@ -197,8 +197,12 @@ pub(super) fn destination(intent: &Intent) -> (AccountIdentifier, u64) {
         What::Canister { .. } => (intent.payer, MEMO_CREATE),
         What::TopUp { canister } => (canister, MEMO_TOP_UP),
     };
-    // The text is a constant and a principal.
-    let minting = Principal::from_text(CYCLES_MINTING).unwrap_or(Principal::anonymous());
+    let minting = Principal::from_text(CYCLES_MINTING);
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant, and no other account may ever be paid"
+    )]
+    let minting = minting.expect("the constant is a principal");
     let to = AccountIdentifier::new(minting, &subaccount_of(beneficiary));
     (to, memo)
 }

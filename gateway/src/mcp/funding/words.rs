@@ -2,7 +2,6 @@
 
 use candid::Principal;
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     super::{catalog::Output, failure::Failure},
@@ -59,14 +58,14 @@ pub(super) fn told(outcome: &Outcome, repeated: bool) -> Result<Output, Failure>
             "paid": shown(intent.payment),
             "block_index": block,
             "cycles": cycles.map(|cycles| cycles.to_string()),
-            "done_at": at(intent.changed_at),
+            "done_at": intent.changed_at,
             "repeated": repeated,
         }),
     );
     if repeated {
         output.note(format!(
             "This was done before, at {}, and nothing was paid now.{}",
-            at(intent.changed_at),
+            intent.changed_at,
             once_more(intent)
         ));
     }
@@ -143,7 +142,7 @@ fn wish(intent: &Intent) -> String {
     let name = name.map_or(String::new(), |name| {
         format!(", request_id {}", name.as_str())
     });
-    let since = at(intent.started_at);
+    let since = intent.started_at;
     match &intent.asked.what {
         What::Canister { .. } => format!("create_canister for {paid} (asked at {since}{name})"),
         What::TopUp { canister } => {
@@ -174,7 +173,7 @@ fn not_done(outcome: &Outcome) -> Failure {
                     "The payment of {} was taken and given back{block}, less the fees, at {}. The reason that was \
                      given: {reason}",
                     shown(intent.payment),
-                    at(intent.changed_at)
+                    intent.changed_at
                 ),
             )
         }
@@ -260,7 +259,7 @@ fn overdue(intent: &Intent, block: u64) -> Failure {
              it. Making the canister may have failed, and the cycles may have been given back, less the fees: look at \
              cycles_balance. If they are there, pay anew with a new request_id; if not, call resume_funding once more.",
             shown(intent.payment),
-            at(intent.changed_at)
+            intent.changed_at
         ),
     )
 }
@@ -303,7 +302,7 @@ fn emptied(intent: &Intent, balance: u128) -> String {
             "The payment is block {block} of the cycles ledger. Which canister it made, the ledger tells only while \
              the balance could pay once more: {needed} are needed, and {there} are there. To learn it, {refill} \
              within 24 hours of {}; they are not taken.",
-            at(intent.started_at)
+            intent.started_at
         ),
         None => format!(
             "The balance at the cycles ledger is {there}, and the payment takes {needed}, fee included. An earlier \
@@ -316,7 +315,7 @@ fn emptied(intent: &Intent, balance: u128) -> String {
 
 /// How a person finds the block of a payment.
 fn search(intent: &Intent) -> String {
-    let (paid, since) = (shown(intent.payment), at(intent.started_at));
+    let (paid, since) = (shown(intent.payment), intent.started_at);
     let what = match intent.payment {
         Payment::Icp { .. } => {
             let account = AccountIdentifier::default_of(intent.payer);
@@ -339,8 +338,7 @@ fn unclear(intent: &Intent) -> Failure {
     } else {
         format!(
             "Look at cycles_balance and, in a ledger explorer, at the transactions of {} around {}.",
-            intent.payer,
-            at(intent.started_at)
+            intent.payer, intent.started_at
         )
     };
     let known = match intent.progress.block() {
@@ -402,14 +400,6 @@ pub(super) fn other_payer(intent: &Intent) -> Failure {
             intent.payer
         ),
     )
-}
-
-fn at(moment: Moment) -> String {
-    let seconds = i64::try_from(moment.seconds()).unwrap_or_default();
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use candid::Nat;
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::mcp::{arguments::Arguments, failure::Failure};
+use crate::{
+    mcp::{arguments::Arguments, failure::Failure},
+    store::Moment,
+};
 
 /// Largest whole number that every JSON reader takes exactly (RFC 8259 section 6).
 const EXACT: u64 = 1 << 53;
@@ -56,10 +58,7 @@ pub(super) fn bytes(number: &Nat) -> String {
 
 /// A point in time, from nanoseconds since the epoch.
 pub(super) fn time(nanos: u64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(nanos.into())
-        .ok()
-        .and_then(|time| time.replace_nanosecond(0).ok()?.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{nanos} ns after 1970"))
+    Moment::from_nanos(nanos).to_string()
 }
 
 /// An optional whole number, as JSON number or decimal text; underscores may group its digits.

@@ -18,27 +18,33 @@ pub(super) async fn refused(
     canister: CanisterId,
     identity: &ManagementIdentity<'_>,
 ) -> Failure {
-    let (reject, certified) = match error {
-        NotAnswered::Failure(failure) => return failure,
-        NotAnswered::Ic(IcError::Rejected(reject)) => (reject, true),
-        NotAnswered::Ic(IcError::TurnedAway(reject)) => (reject, false),
+    match error {
+        NotAnswered::Failure(failure) => failure,
+        NotAnswered::Ic(IcError::Rejected(reject)) => rejected(&reject, canister, identity).await,
+        NotAnswered::Ic(IcError::TurnedAway(reject)) => {
+            rejected(&reject, canister, identity).await.of_one_node()
+        }
         NotAnswered::Ic(error) => {
             tracing::info!(%canister, %error, "a management call has no reply");
-            return Failure::ic(&error);
+            Failure::ic(&error)
         }
-    };
-    let failure = if is_not_controller(&reject) {
-        match identity.principal().await {
-            Ok(principal) => not_a_controller(canister, principal),
-            Err(failure) => return failure,
+    }
+}
+
+async fn rejected(
+    reject: &RejectResponse,
+    canister: CanisterId,
+    identity: &ManagementIdentity<'_>,
+) -> Failure {
+    if !is_not_controller(reject) {
+        return of_reject(reject, canister);
+    }
+    match identity.principal().await {
+        Ok(principal) => not_a_controller(canister, principal),
+        Err(failure) => {
+            tracing::info!(code = failure.code, "whose call was refused is not known");
+            of_reject(reject, canister)
         }
-    } else {
-        of_reject(&reject, canister)
-    };
-    if certified {
-        failure
-    } else {
-        failure.not_certified()
     }
 }
 

@@ -50,7 +50,7 @@ impl Server {
                 };
                 answer.unwrap_or_else(Refusal::into_json)
             }
-            Route::DeviceAuthorization(_) => method_not_allowed("POST"),
+            Route::DeviceAuthorization(_) => method_not_allowed("POST", headers),
             Route::Device(_) if get => self
                 .device_page(instance, headers, parts.uri.query().unwrap_or_default())
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
@@ -58,12 +58,12 @@ impl Server {
                 .device_answered(instance, headers, address, body, source)
                 .await
                 .unwrap_or_else(|refusal| refusal.into_negotiated(headers)),
-            Route::Device(_) => method_not_allowed("GET, HEAD, POST"),
+            Route::Device(_) => method_not_allowed("GET, HEAD, POST", headers),
             _ if get => pages::device_notice(
                 "Your device is connected",
                 "Go back to your device: it goes on by itself within a few seconds. You can close this page.",
             ),
-            _ => method_not_allowed("GET, HEAD"),
+            _ => method_not_allowed("GET, HEAD", headers),
         }
     }
 }

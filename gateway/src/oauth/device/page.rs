@@ -107,7 +107,7 @@ impl Server {
             ));
         };
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        if !self.tries.may_try(address).await {
+        let Some(attempt) = self.tries.take(address).await else {
             return Ok(enter(
                 instance,
                 headers,
@@ -117,8 +117,12 @@ impl Server {
                     "Too many wrong codes came from your network. Wait ten minutes and try again.",
                 ),
             ));
+        };
+        let found = self.looked_up(instance, code, step).await;
+        if !matches!(found, Ok(None)) {
+            attempt.give_back();
         }
-        match self.looked_up(instance, code, step).await? {
+        match found? {
             Some(request) => {
                 let asked = Asked {
                     request,
@@ -127,19 +131,16 @@ impl Server {
                 };
                 self.stepped(instance, headers, asked, &form, source).await
             }
-            None => {
-                self.tries.note_wrong(address).await;
-                Ok(enter(
-                    instance,
-                    headers,
-                    None,
-                    StatusCode::OK,
-                    Some(
-                        "No device waits with this code. Compare it with the device, or start again there: a code \
-                         is good for ten minutes.",
-                    ),
-                ))
-            }
+            None => Ok(enter(
+                instance,
+                headers,
+                None,
+                StatusCode::OK,
+                Some(
+                    "No device waits with this code. Compare it with the device, or start again there: a code is \
+                     good for ten minutes.",
+                ),
+            )),
         }
     }
 

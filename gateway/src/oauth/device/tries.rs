@@ -30,16 +30,27 @@ impl Default for Tries {
 }
 
 impl Tries {
-    /// Whether this address may enter another code.
-    pub(super) async fn may_try(&self, address: IpAddr) -> bool {
-        let wrong = self.0.get(&network(address)).await;
-        wrong.is_none_or(|wrong| wrong.load(Ordering::Relaxed) < BUDGET)
+    /// Lets this address enter another code, which counts as a wrong one until it is given back: those entered at the
+    /// same time cannot all pass before the first of them was looked up. None when the budget is used up.
+    pub(super) async fn take(&self, address: IpAddr) -> Option<Try> {
+        let used = self.0.get_with(network(address), async { Arc::default() });
+        let used = used.await;
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            (used < BUDGET).then_some(used + 1)
+        })
+        .ok()?;
+        Some(Try(used))
     }
+}
 
-    /// It entered a wrong one.
-    pub(super) async fn note_wrong(&self, address: IpAddr) {
-        let wrong = self.0.get_with(network(address), async { Arc::default() });
-        wrong.await.fetch_add(1, Ordering::Relaxed);
+/// One entered code that counts as wrong.
+#[must_use]
+pub(super) struct Try(Arc<AtomicU32>);
+
+impl Try {
+    /// The code was not wrong, or it could not be found out.
+    pub(super) fn give_back(self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -64,11 +75,23 @@ mod tests {
         let [one, neighbour, other] =
             ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|text| text.parse().unwrap());
         for _ in 0..BUDGET {
-            assert!(tries.may_try(one).await);
-            tries.note_wrong(one).await;
+            drop(tries.take(one).await.unwrap());
         }
-        assert!(!tries.may_try(one).await);
-        assert!(!tries.may_try(neighbour).await);
-        assert!(tries.may_try(other).await);
+        assert!(tries.take(one).await.is_none());
+        assert!(tries.take(neighbour).await.is_none());
+        tries.take(other).await.unwrap().give_back();
+    }
+
+    #[tokio::test]
+    async fn a_good_code_costs_nothing() {
+        let tries = Tries::default();
+        let address = "192.0.2.1".parse().unwrap();
+        for _ in 0..3 * BUDGET {
+            tries.take(address).await.unwrap().give_back();
+        }
+        for _ in 0..BUDGET {
+            drop(tries.take(address).await.unwrap());
+        }
+        assert!(tries.take(address).await.is_none());
     }
 }

@@ -23,6 +23,7 @@ use super::{
     redirect::AllowList,
 };
 use crate::{
+    config::Config,
     fetch::{Bounds, FetchError, Fetcher},
     store::{Moment, records::Client},
 };
@@ -38,8 +39,28 @@ const BOUNDS: Bounds = Bounds {
 pub(crate) struct Documents {
     fetcher: Fetcher,
     remembered: Cache<DocumentAddress, Remembered>,
-    /// Whether documents of any host are fetched, as far as the fetcher goes.
-    any_host: bool,
+    hosts: Hosts,
+}
+
+/// Whose documents are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// Nobody's: no `client_id` is an address.
+    None,
+    /// Those of the redirect allow-list.
+    Allowed,
+    /// Anybody's, as far as the fetcher goes; for development.
+    Any,
+}
+
+impl Hosts {
+    pub(crate) const fn of(config: &Config) -> Self {
+        match (config.client_documents, config.dev) {
+            (false, _) => Hosts::None,
+            (true, false) => Hosts::Allowed,
+            (true, true) => Hosts::Any,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -72,21 +93,30 @@ impl Expiry<DocumentAddress, Remembered> for AsSaid {
 }
 
 impl Documents {
-    /// `any_host` is for development; `remembered` says how many documents, good and bad ones, are kept.
-    pub(crate) fn new(fetcher: Fetcher, any_host: bool, remembered: u32) -> Self {
+    /// `remembered` says how many documents, good and bad ones, are kept.
+    pub(crate) fn new(fetcher: Fetcher, hosts: Hosts, remembered: u32) -> Self {
         Self {
             fetcher,
             remembered: Cache::builder()
                 .max_capacity(remembered.into())
                 .expire_after(AsSaid)
                 .build(),
-            any_host,
+            hosts,
         }
+    }
+
+    /// Whether there is anybody whose documents are fetched.
+    pub(crate) fn are_read(&self) -> bool {
+        self.hosts != Hosts::None
     }
 
     /// Reads a `client_id` as a document's address; none when it is not one.
     pub(crate) fn address(&self, client_id: &str) -> Option<DocumentAddress> {
-        DocumentAddress::parse(client_id, self.any_host)
+        match self.hosts {
+            Hosts::None => None,
+            Hosts::Allowed => DocumentAddress::parse(client_id, false),
+            Hosts::Any => DocumentAddress::parse(client_id, true),
+        }
     }
 
     /// Whether asking for this document fetches nothing.
@@ -101,7 +131,7 @@ impl Documents {
         address: &DocumentAddress,
         allowed: &AllowList,
     ) -> Result<Client, Refusal> {
-        if !self.any_host && !allowed.has_host(&address.host()) {
+        if self.hosts != Hosts::Any && !allowed.has_host(&address.host()) {
             return Err(Refusal::new(
                 Code::InvalidClient,
                 "The app's client metadata document is not at a domain that this server trusts. Ask its operator to \
@@ -220,7 +250,7 @@ mod tests {
     }
 
     fn development() -> Documents {
-        Documents::new(Fetcher::new(Reach::Development), true, 512)
+        Documents::new(Fetcher::new(Reach::Development), Hosts::Any, 512)
     }
 
     fn good(url: &str) -> Page {
@@ -278,7 +308,7 @@ mod tests {
     async fn only_hosts_of_the_redirect_allow_list_are_asked() {
         let script = Script::new(&[&["10.0.0.1"], &["127.0.0.1"], &["::1"]]);
         let fetcher = Fetcher::with_resolver(Reach::Public, script);
-        let documents = Documents::new(fetcher, false, 512);
+        let documents = Documents::new(fetcher, Hosts::Allowed, 512);
         for url in [
             "https://evil.example/client.json",
             "https://evilclaude.ai/client.json",

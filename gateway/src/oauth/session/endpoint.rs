@@ -41,7 +41,7 @@ impl Server {
                 self.change_connections(instance, headers, body, source)
                     .await
             }
-            _ => return method_not_allowed("GET, HEAD, POST"),
+            _ => return method_not_allowed("GET, HEAD, POST", headers),
         };
         answer.unwrap_or_else(|refusal| refusal.into_negotiated(headers))
     }

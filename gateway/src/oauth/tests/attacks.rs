@@ -35,6 +35,26 @@ async fn code_replay_fifty_at_once_gives_exactly_one_pair() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_codes_guessed_at_once_are_counted_before_they_are_looked_up() {
+    let house = House::open().await;
+    let page = house.get("/oauth/device").await;
+    let mut browser = Browser::default();
+    browser.take(&page);
+    let guess = async |letter: char| {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("csrf", &page.field("csrf"))
+            .append_pair("user_code", &format!("BBBBBBBBB{letter}"))
+            .finish();
+        let answer = house.post_as(&browser, "/oauth/device", &form, ORIGIN);
+        answer.await.status
+    };
+    let answers = join_all("BCDFGHJKLMNPQRSTVWXZ".chars().map(guess)).await;
+    let looked_up = answers.iter().filter(|status| **status == StatusCode::OK);
+    assert_eq!(looked_up.count(), 10, "{answers:?}");
+    assert_eq!(guess('B').await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_code_is_single_use_across_processes() {
     let house = House::open().await;
     let twin = house.twin().await;
@@ -49,6 +69,44 @@ async fn a_code_is_single_use_across_processes() {
     // Slots of a pair that lost the race are given back, and the code's goes when the token is used.
     house.present(Beta, &winner["access_token"]).await.unwrap();
     eventually("two slots", || house.signer.slots(ONLY) == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_code_gives_one_pair_across_processes() {
+    let house = House::open().await;
+    let twin = house.twin().await;
+    let (client_id, codes) = house.device_codes().await;
+    let code = codes["device_code"].as_str().unwrap();
+    assert_eq!(
+        twin.poll(&client_id, code).await.error(),
+        "authorization_pending"
+    );
+    house.let_device_in(&codes, &["ic:read"]).await;
+    let answers = join_all((0..20).map(|turn| {
+        let process = if turn % 2 == 0 { &house } else { &twin };
+        process.poll(&client_id, code)
+    }))
+    .await;
+    let pairs: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| {
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            let pair = answer.json();
+            (
+                pair["access_token"].to_string(),
+                pair["refresh_token"].to_string(),
+            )
+        })
+        .collect();
+    assert_eq!(pairs.len(), 1);
+    let access = answers[0].json()["access_token"].clone();
+    for process in [&house, &twin] {
+        process.present(Beta, &access).await.unwrap();
+    }
+    // Later the code was stolen, whichever process is asked.
+    a_minute_passes(&house).await;
+    assert_eq!(twin.poll(&client_id, code).await.error(), "invalid_grant");
+    assert_eq!(house.poll(&client_id, code).await.error(), "invalid_grant");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,39 @@ async fn a_described_client_signs_in_without_registration() {
 }
 
 #[tokio::test]
+async fn where_documents_are_off_none_is_fetched_and_an_address_is_nobody() {
+    let mut house = House::open().await;
+    let (site, client_id) = described().await;
+    let code = house.code(Beta, &client_id, &["ic:read"]).await;
+    let metadata = "/.well-known/oauth-authorization-server";
+    let advertised =
+        |answer: Answer| answer.json()["client_id_metadata_document_supported"].clone();
+    assert_eq!(advertised(house.get(metadata).await), true);
+    assert_eq!(site.requests(), 1);
+
+    house
+        .restart_with(|config| config.client_documents = false)
+        .await;
+    assert_eq!(advertised(house.get(metadata).await), Value::Null);
+    let asked = ask(&house, &client_id, "application/json").await;
+    let registered_nowhere = ask(&house, "icg_client_x", "application/json").await;
+    assert_eq!(asked.status, StatusCode::BAD_REQUEST, "{asked:?}");
+    assert_eq!(asked.body, registered_nowhere.body);
+    let exchanged = house.exchange(Beta, &client_id, &code).await;
+    assert_eq!(
+        exchanged.status,
+        StatusCode::OK,
+        "who signed in before goes on: {exchanged:?}"
+    );
+    let device = [("client_id", client_id.as_str())];
+    let device = house
+        .post_form("/oauth/device_authorization", &device)
+        .await;
+    assert_eq!(device.error(), "invalid_client", "{device:?}");
+    assert_eq!(site.requests(), 1, "nothing was fetched");
+}
+
+#[tokio::test]
 async fn a_described_client_revokes_its_tokens() {
     let mut house = House::open().await;
     let (site, client_id) = described().await;

@@ -1,8 +1,8 @@
-use http::{HeaderMap, StatusCode, header};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use icgate_proto::{Reason, v1};
 use serde_json::json;
 
-use super::house::{Browser, House, ORIGIN, REDIRECT, eventually, parameter};
+use super::house::{Answer, Browser, House, ORIGIN, REDIRECT, eventually, parameter};
 use crate::{
     connection::{AccessLevel, ConnectionEnd},
     instance::InstanceName::{Beta, Prod},
@@ -407,4 +407,42 @@ async fn documents_and_pages_are_where_clients_look() {
         .body(crate::body::empty())
         .unwrap();
     assert!(house.oauth.handle(unknown).await.is_none());
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_told_in_the_form_that_whoever_asks_can_read() {
+    use sqlx::Connection;
+
+    let house = House::open().await;
+    let file = house.directory.path().join("state/gateway.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut beside = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    sqlx::query("ALTER TABLE credentials RENAME TO gone")
+        .execute(&mut beside)
+        .await
+        .unwrap();
+    let token = Credential::mint(Prefix::Access).text().to_string();
+    for (accept, kind) in [
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+    ] {
+        let headers = HeaderMap::from_iter([
+            (
+                header::AUTHORIZATION,
+                format!("Bearer {token}").parse().unwrap(),
+            ),
+            (header::ACCEPT, accept.parse().unwrap()),
+        ]);
+        let nothing = Extensions::new();
+        let gate = house.oauth.authenticate(Beta, &headers, &nothing);
+        let answer = Answer::of(gate.await.unwrap_err()).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{answer:?}"
+        );
+        assert_eq!(answer.header(header::CONTENT_TYPE), kind);
+    }
 }

@@ -20,6 +20,7 @@ use crate::{
 
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:4242/callback";
+pub(crate) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 pub(crate) const VERIFIER: &str = "a-verifier-that-is-long-enough-for-the-standard~";
 
 /// An answer, read in full.
@@ -420,6 +421,63 @@ impl House {
             ("refresh_token", token),
         ];
         self.post_form(&path, &fields).await
+    }
+
+    /// A client that is a device, and what it was given.
+    pub(crate) async fn device_codes(&self) -> (String, Value) {
+        let metadata =
+            json!({ "grant_types": [DEVICE, "refresh_token"], "client_name": "a device" });
+        let request = http::Request::post("/oauth/register")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(metadata.to_string());
+        let answer = self.send(request.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let client_id = answer.json()["client_id"].as_str().unwrap().to_owned();
+        let fields = [("client_id", client_id.as_str())];
+        let codes = self.post_form("/oauth/device_authorization", &fields).await;
+        assert_eq!(codes.status, StatusCode::OK, "{codes:?}");
+        (client_id, codes.json())
+    }
+
+    /// The person enters the user code, confirms it and consents at Internet Identity.
+    pub(crate) async fn let_device_in(&self, codes: &Value, scopes: &[&str]) {
+        let mut browser = Browser::default();
+        let address: Url = codes["verification_uri"].as_str().unwrap().parse().unwrap();
+        let mut page = self.visit(&browser, &address).await;
+        browser.take(&page);
+        for step in [None, Some("allow")] {
+            let mut form = Serializer::new(String::new());
+            form.append_pair("csrf", &page.field("csrf"));
+            form.append_pair("user_code", codes["user_code"].as_str().unwrap());
+            if let Some(step) = step {
+                form.append_pair("step", step);
+                form.extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+            }
+            page = self
+                .post_as(&browser, "/oauth/device", &form.finish(), ORIGIN)
+                .await;
+            browser.take(&page);
+        }
+        let link = page.location();
+        let fragment = link.fragment().unwrap().as_bytes();
+        let state = url::form_urlencoded::parse(fragment)
+            .find(|(name, _)| name == "state")
+            .unwrap()
+            .1;
+        let answer = self
+            .redeem(InstanceName::Beta, &browser, &state, "good")
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+
+    /// The device asks whether it is let in.
+    pub(crate) async fn poll(&self, client_id: &str, device_code: &str) -> Answer {
+        let fields = [
+            ("grant_type", DEVICE),
+            ("client_id", client_id),
+            ("device_code", device_code),
+        ];
+        self.post_form("/oauth/token", &fields).await
     }
 
     /// A signed-in client: its id and its first token answer.

@@ -198,10 +198,12 @@ fn nobody_delegates_but_the_root_subnet() {
     let mut of_other = network.root.delegate(&other, Form::Sharded, &[&everything]);
     of_other.subnet_id = network.subnet.subnet_id();
     let certificate = network.subnet.certify(state(now()), Some(of_other));
-    assert!(matches!(
-        checked(&root, &certificate, 100),
-        Err(CertificateError::Incomplete(_))
-    ));
+    let error = checked(&root, &certificate, 100).unwrap_err();
+    assert!(matches!(error, CertificateError::Delegation(_)));
+    assert!(
+        !error.is_of_content(),
+        "nobody checked the certificate itself"
+    );
     assert_eq!(root.remembered(), 0);
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     ForeignSubnet,
     /// Every certificate carries a subnet delegation made for it alone.
     FreshDelegation,
+    /// Certificates were made `value` milliseconds ago.
+    OldCertificate,
     /// The connection is closed without an answer.
     Unreachable,
     /// Every answer comes `value` milliseconds late.

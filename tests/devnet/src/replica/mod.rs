@@ -269,7 +269,7 @@ impl Replica {
         let tree = StateTree::branch(self.network.subnet_branches().into_iter().chain([
             ("canister", StateTree::branch(canisters)),
             ("request_status", StateTree::Branch(statuses)),
-            ("time", StateTree::leaf(leb128(now))),
+            ("time", StateTree::leaf(leb128(self.dated(now)))),
         ]));
         let mut paths = paths.to_vec();
         paths.push(vec![b"time".to_vec()]);
@@ -292,6 +292,12 @@ impl Replica {
             delegated => Some(self.network.delegate(delegated, ranges, now)),
         };
         self.network.certify(signer, witness, digest, delegation)
+    }
+
+    /// The time that a certificate made now says.
+    fn dated(&self, now: u64) -> u64 {
+        let age = self.faults.delay(Kind::OldCertificate, None);
+        now.saturating_sub(age.unwrap_or_default().as_nanos() as u64)
     }
 
     /// The certificate for data that `canister` is about to have certified.

@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 use icgate_system::{Call, Consent, Era, Instance, McpClient, Person, Stack, until};
 use reqwest::StatusCode;
 use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::APP;
 
@@ -153,14 +154,16 @@ async fn a_key_does_not_outlive_the_grant() {
     agent.principal(APP, None).await;
     let (_, text) = stack.gateway.command(&["keys", "list"]);
     let line = text.lines().find(|line| line.ends_with("\tci"));
-    let ends: u64 = line
-        .and_then(|line| line.split('\t').nth(4)?.parse().ok())
+    let ends = line
+        .and_then(|line| line.split('\t').nth(4))
         .unwrap_or_else(|| panic!("{text}"));
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs();
-    assert!(ends <= now + 600, "{ends}");
+    // Times in this form sort as text does.
+    let now = OffsetDateTime::now_utc()
+        .replace_nanosecond(0)
+        .expect("zero");
+    let [now, latest] = [now, now + Duration::from_secs(600)]
+        .map(|time| time.format(&Rfc3339).expect("a year of four digits"));
+    assert!(*now < *ends && *ends <= *latest, "{ends}");
     stack.devnet.expire_grant("ii", 10_000).await;
     let call = Call::query(stack.devnet.canister("app"), "whoami", "()").at("fresh.example");
     agent.canister(call).await.fails_with("CONNECTION_ENDED");

@@ -67,18 +67,15 @@ struct Walk {
 
 impl Walk {
     async fn start(instance: Instance) -> Self {
-        let stack = Stack::start().await;
-        let (address, visits) = listen().await;
-        let client = Client::register_at(stack.auth_server(instance), &address).await;
-        Self {
-            stack,
-            client,
-            visits,
-        }
+        Self::before(Stack::start().await, instance).await
     }
 
     async fn by_key_request(instance: Instance) -> Self {
         let stack = Stack::start_by(Handshake::KeyRequest).await;
+        Self::before(stack, instance).await
+    }
+
+    async fn before(stack: Stack, instance: Instance) -> Self {
         let (address, visits) = listen().await;
         let client = Client::register_at(stack.auth_server(instance), &address).await;
         Self {
@@ -270,6 +267,7 @@ async fn a_person_connects_a_browser_makes_a_key_and_says_what_goes_on() {
         [
             "browser-sign-in",
             "connections",
+            "connections-problem",
             "new-key",
             "question",
             "back-to-app",
@@ -415,6 +413,42 @@ async fn a_person_signs_in_by_key_request() {
     let arrived = outcome.arrived.expect("the client's address");
     let code = &walk.client.returned(&arrived)["code"];
     walk.client.redeem(code).await;
+}
+
+#[tokio::test]
+async fn the_page_of_the_earlier_handshake_tries_again() {
+    let walk = Walk::by_key_request(Instance::Beta).await;
+    let outcome = walk.take("finish").await;
+    let refused = outcome.refused.expect("the page says what happened");
+    assert!(refused.text.contains("could not be reached"), "{refused:?}");
+    assert!(refused.retry, "{refused:?}");
+    let finish = walk.client.server.endpoint("finish");
+    assert_eq!(refused.address, finish.as_str());
+    assert_eq!(outcome.shots.len(), 1, "{:?}", outcome.shots);
+    let arrived = outcome.arrived.expect("the second attempt arrives");
+    assert!(walk.client.returned(&arrived).contains_key("code"));
+}
+
+#[tokio::test]
+async fn whoever_opens_the_endpoint_is_told_that_it_is_for_apps() {
+    for instance in [Instance::Beta, Instance::Prod] {
+        let walk = Walk::start(instance).await;
+        let outcome = walk.take("endpoint").await;
+        assert_eq!(outcome.origins, [origin(walk.stack.gateway.url())]);
+        let text = outcome.text.expect("what the page says");
+        assert!(text.contains("This address is for MCP clients"), "{text}");
+        assert_eq!(outcome.shots.len(), 1, "{:?}", outcome.shots);
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_too_often_sees_when_to_come_back() {
+    let settings = "icgate_trusted_proxies = \"127.0.0.1\"\n[limits]\nauthorize_per_minute = 1\n";
+    let walk = Walk::before(Stack::start_with(settings).await, Instance::Beta).await;
+    let outcome = walk.take("too_many").await;
+    let text = outcome.text.expect("what the page says");
+    assert!(text.contains("Too many requests"), "{text}");
+    assert_eq!(outcome.shots.len(), 1, "{:?}", outcome.shots);
 }
 
 #[tokio::test]

@@ -28,11 +28,12 @@ async fn an_unknown_canister_is_named_in_the_error() {
     }
     // A canister id like any other, but nobody's.
     let nobody = candid::Principal::from_slice(&[0, 0, 0, 0, 0, 0xEE, 0xEE, 0xEE, 1, 1]).to_text();
-    for call in [
-        Call::query(&nobody, "whoami", "()"),
-        Call::update(&nobody, "whoami_update", "()"),
+    for (call, code) in [
+        (Call::query(&nobody, "whoami", "()"), "CANISTER_UNKNOWN"),
+        // The word of the one node that turned it away.
+        (Call::update(&nobody, "whoami_update", "()"), "TURNED_AWAY"),
     ] {
-        let error = agent.canister(call).await.fails_with("CANISTER_UNKNOWN");
+        let error = agent.canister(call).await.fails_with(code);
         assert!(error.contains(&nobody), "{error}");
     }
     let error = agent

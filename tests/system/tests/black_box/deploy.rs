@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use candid::Principal;
 use icgate_system::{
     AuthServer, Browser, Client, Era, Instance, McpClient, binary, free_port, http_client,
     repository, until,
@@ -112,11 +113,13 @@ impl Drop for Script {
 #[tokio::test]
 async fn the_offline_demo_starts_serves_and_stops() {
     let script = Script::start(&["--offline-demo"]).await;
-    assert!(
-        script.shown().contains("not a boundary"),
-        "{}",
-        script.shown()
-    );
+    let shown = script.shown();
+    assert!(shown.contains("not a boundary"), "{shown}");
+    let named = shown.lines().find_map(|line| {
+        let id = line.strip_prefix("and the app canister is ")?;
+        Principal::from_text(id.strip_suffix('.')?).ok()
+    });
+    assert!(named.is_some(), "a canister's id: {shown}");
 
     let health = http_client()
         .get(format!("{}/healthz", script.url))

@@ -89,12 +89,12 @@ async fn refuses_a_foreign_consent(handshake: Handshake) {
 }
 
 #[tokio::test]
-async fn a_consent_without_the_cookie_gives_the_device_nothing() {
+async fn device_phishing_a_consent_without_the_cookie_gives_nothing() {
     refuses_a_foreign_consent(Handshake::RegistrationDelegation).await;
 }
 
 #[tokio::test]
-async fn a_consent_without_the_cookie_gives_the_device_nothing_by_key_request() {
+async fn device_phishing_a_consent_without_the_cookie_gives_nothing_by_key_request() {
     refuses_a_foreign_consent(Handshake::KeyRequest).await;
 }
 

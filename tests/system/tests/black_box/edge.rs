@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use icgate_system::{Era, Instance, McpClient, Stack, http_client};
-use reqwest::{Method, StatusCode};
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{self, HeaderName},
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -252,36 +255,83 @@ async fn a_body_that_drips_in_is_cut_off() {
         .await;
 }
 
-#[tokio::test]
-async fn a_page_of_another_site_may_read_what_is_public() {
-    let stack = Stack::start().await;
+/// What a browser asks before a script of this origin may post there.
+async fn preflight(url: &str, origin: &str) -> Response {
     let answer = http_client()
-        .request(Method::OPTIONS, stack.mcp_url(Instance::Beta))
-        .header("Origin", "https://inspector.example")
-        .header("Access-Control-Request-Method", "POST")
+        .request(Method::OPTIONS, url)
+        .header(header::ORIGIN, origin)
+        .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
         .header(
-            "Access-Control-Request-Headers",
+            header::ACCESS_CONTROL_REQUEST_HEADERS,
             "authorization, content-type, mcp-protocol-version",
         )
-        .send()
-        .await
-        .expect("answer");
-    assert!(
-        answer.status().is_success(),
-        "a preflight carries no token: {}",
-        answer.status()
-    );
-    let allowed = answer.headers()["access-control-allow-headers"]
-        .to_str()
-        .unwrap_or_default()
-        .to_lowercase();
-    for name in [
-        "authorization",
-        "content-type",
-        "mcp-protocol-version",
-        "mcp-method",
-        "mcp-name",
+        .send();
+    answer.await.expect("answer")
+}
+
+async fn posted(url: &str, origin: &str) -> Response {
+    let asked = http_client().post(url).header(header::ORIGIN, origin);
+    asked.json(&json!({})).send().await.expect("answer")
+}
+
+fn told(answer: &Response, name: HeaderName) -> Option<String> {
+    let value = answer.headers().get(name)?.to_str().expect("ASCII");
+    Some(value.to_lowercase())
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_may_read_what_is_public() {
+    const INSPECTOR: &str = "https://inspector.example";
+    const STRANGER: &str = "https://stranger.example";
+    let settings = format!("icgate_allowed_origins = [\"{INSPECTOR}\"]\n");
+    let stack = Stack::start_with(&settings).await;
+    let server = stack.auth_server(Instance::Beta);
+    let mcp = stack.mcp_url(Instance::Beta);
+    let (token, register) = (server.endpoint("token"), server.endpoint("register"));
+    for (url, origin, allowed) in [
+        (mcp.as_str(), INSPECTOR, INSPECTOR),
+        (token.as_str(), INSPECTOR, "*"),
+        (register.as_str(), INSPECTOR, "*"),
+        (token.as_str(), STRANGER, "*"),
+        (register.as_str(), STRANGER, "*"),
     ] {
-        assert!(allowed.contains(name), "{name} in {allowed}");
+        let asked = preflight(url, origin).await;
+        assert!(
+            asked.status().is_success(),
+            "a preflight carries no token: {url}: {}",
+            asked.status()
+        );
+        let names = told(&asked, header::ACCESS_CONTROL_ALLOW_HEADERS).unwrap_or_default();
+        for name in [
+            "authorization",
+            "content-type",
+            "mcp-protocol-version",
+            "mcp-method",
+            "mcp-name",
+        ] {
+            assert!(names.contains(name), "{url}: {name} in {names}");
+        }
+        let methods = told(&asked, header::ACCESS_CONTROL_ALLOW_METHODS).unwrap_or_default();
+        assert!(methods.contains("post"), "{url}: {methods}");
+        // The answer itself, a refusal here, is as readable as what was announced.
+        let answer = posted(url, origin).await;
+        assert!(answer.status().is_client_error(), "{url}");
+        for answer in [&asked, &answer] {
+            let shared = told(answer, header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            assert_eq!(shared.as_deref(), Some(allowed), "{url}");
+            let cookies = told(answer, header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
+            assert_eq!(cookies, None, "{url}");
+        }
+        let exposed = told(&answer, header::ACCESS_CONTROL_EXPOSE_HEADERS).unwrap_or_default();
+        for name in ["www-authenticate", "mcp-session-id"] {
+            assert!(exposed.contains(name), "{url}: {name} in {exposed}");
+        }
     }
+    for answer in [
+        preflight(&mcp, STRANGER).await,
+        posted(&mcp, STRANGER).await,
+    ] {
+        assert_eq!(told(&answer, header::ACCESS_CONTROL_ALLOW_ORIGIN), None);
+    }
+    assert_eq!(posted(&mcp, STRANGER).await.status(), StatusCode::FORBIDDEN);
 }

@@ -1,21 +1,16 @@
 //! Paying for canisters: whatever dies, gets lost or comes late, nothing is paid twice and nothing is forgotten.
 
-use std::time::Duration;
-
 use icgate_system::{
     Client, Consent, Devnet, Era, Fault, Instance, Interference, McpClient, Stack, ToolResult,
-    until,
 };
 use serde_json::{Value, json};
 use sqlx::sqlite::SqlitePoolOptions;
 
-const T: u64 = 1_000_000_000_000;
-const ICP: u64 = 100_000_000;
-/// Longer than a dead worker's claim on its payment lasts.
-const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const T: u64 = 1_000_000_000_000;
+pub(crate) const ICP: u64 = 100_000_000;
 
 /// A person's client that may manage canisters: the person ticks the box for it.
-async fn manager(stack: &Stack, anchor: u64) -> (McpClient, String) {
+pub(crate) async fn manager(stack: &Stack, anchor: u64) -> (McpClient, String) {
     let client = Client::register(stack.auth_server(Instance::Beta)).await;
     let consent = Consent {
         anchor,
@@ -28,7 +23,7 @@ async fn manager(stack: &Stack, anchor: u64) -> (McpClient, String) {
     (agent, tokens.access_token)
 }
 
-const ALICE: u64 = 10_000;
+pub(crate) const ALICE: u64 = 10_000;
 const BOB: u64 = 10_001;
 
 /// A person with ten million million cycles and ten ICP, and the principal that has them.
@@ -40,7 +35,7 @@ async fn funded(stack: &Stack) -> (McpClient, String) {
     (agent, owner)
 }
 
-async fn management_principal(agent: &McpClient) -> String {
+pub(crate) async fn management_principal(agent: &McpClient) -> String {
     let balance = agent.call("cycles_balance", json!({})).await;
     let principal = balance.structured["principal"].as_str();
     principal
@@ -49,7 +44,7 @@ async fn management_principal(agent: &McpClient) -> String {
 }
 
 /// What came and went, after checking that nothing was lost or came from nowhere.
-async fn totals(devnet: &Devnet) -> Value {
+pub(crate) async fn totals(devnet: &Devnet) -> Value {
     let totals = devnet.totals().await;
     let of = |kind: &str, name: &str| totals[kind][name].as_u64().expect("a total");
     assert_eq!(
@@ -65,7 +60,7 @@ async fn totals(devnet: &Devnet) -> Value {
     totals
 }
 
-fn canister(result: &ToolResult) -> String {
+pub(crate) fn canister(result: &ToolResult) -> String {
     let id = result.structured["canister_id"].as_str();
     id.unwrap_or_else(|| panic!("{}", result.text)).to_owned()
 }
@@ -719,91 +714,4 @@ async fn a_payment_older_than_the_ledgers_memory_is_taken_up_by_its_block() {
     let totals = totals(&stack.devnet).await;
     assert_eq!(totals["icp"]["transfers"], 1, "{totals}");
     assert_eq!(totals["cmc"]["notified"], 1, "{totals}");
-}
-
-#[tokio::test]
-async fn killed_before_the_transfer() {
-    killed("ledger", "transfer", Interference::HoldBefore).await;
-}
-
-#[tokio::test]
-async fn killed_between_the_transfer_and_its_answer() {
-    killed("ledger", "transfer", Interference::HoldAfter).await;
-}
-
-#[tokio::test]
-async fn killed_between_the_transfer_and_the_notification() {
-    killed("cmc", "notify_create_canister", Interference::HoldBefore).await;
-}
-
-#[tokio::test]
-async fn killed_between_the_notification_and_its_answer() {
-    killed("cmc", "notify_create_canister", Interference::HoldAfter).await;
-}
-
-#[tokio::test]
-async fn killed_before_the_cycles_ledger_makes_the_canister() {
-    killed("cycles_ledger", "create_canister", Interference::HoldBefore).await;
-}
-
-#[tokio::test]
-async fn killed_after_the_cycles_ledger_made_the_canister() {
-    killed("cycles_ledger", "create_canister", Interference::HoldAfter).await;
-}
-
-/// Kills the gateway while a call is held, starts it again, goes on, and only then lets the held call go: the copy
-/// that was on its way arrives after the one that took its place.
-async fn killed(canister_name: &str, method: &str, how: Interference) {
-    let mut stack = Stack::start().await;
-    let (agent, token) = manager(&stack, ALICE).await;
-    let owner = management_principal(&agent).await;
-    stack.devnet.credit_cycles(&owner, 10 * T).await;
-    stack.devnet.mint_icp(&owner, 10 * ICP).await;
-    let pay_with = if canister_name == "cycles_ledger" {
-        "cycles"
-    } else {
-        "icp"
-    };
-    let call = json!({ "icp": "0.5", "pay_with": pay_with });
-
-    stack.devnet.interfere(canister_name, method, how).await;
-    let held = {
-        let call = call.clone();
-        let agent = stack.mcp(Instance::Beta, Era::Modern, &token);
-        tokio::spawn(async move { agent.call("create_canister", call).await })
-    };
-    until("the call to be held", BOUND, || async {
-        (stack.devnet.held().await == 1).then_some(())
-    })
-    .await;
-    stack.gateway.kill();
-    assert!(held.await.is_err(), "the call was answered by nobody");
-    stack.gateway.restart().await;
-
-    let agent = stack.mcp(Instance::Beta, Era::Modern, &token);
-    let resumed = agent.call("resume_funding", json!({})).await;
-    let payment = &resumed.structured["payments"][0];
-    assert_eq!(payment["code"], "DONE", "{}", resumed.text);
-    let made = payment["canister_id"]
-        .as_str()
-        .expect("a canister")
-        .to_owned();
-    stack.devnet.release().await;
-    until("the held call to go", BOUND, || async {
-        (stack.devnet.held().await == 0).then_some(())
-    })
-    .await;
-
-    let known = agent.call("create_canister", call).await;
-    assert_eq!(canister(&known), made);
-    assert_eq!(known.structured["repeated"], true);
-    let totals = totals(&stack.devnet).await;
-    let (transfers, payments) = if pay_with == "icp" { (1, 0) } else { (0, 1) };
-    assert_eq!(totals["icp"]["transfers"], transfers, "{totals}");
-    assert_eq!(totals["cmc"]["notified"], transfers, "{totals}");
-    assert_eq!(totals["cycles"]["payments"], payments, "{totals}");
-    assert_eq!(
-        stack.devnet.made(&made).await["controllers"],
-        json!([owner])
-    );
 }

@@ -91,6 +91,7 @@ async fn a_read_only_grant_is_refused_before_an_update_leaves() {
         ..Consent::default()
     };
     let (_client, tokens) = stack.sign_in(Instance::Beta, &consent).await;
+    assert_eq!(tokens.scope, "ic:read");
     let agent = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
     let app = stack.devnet.canister("app");
     let seen = agent

@@ -5,11 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
+use icgate_system::Authority;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -42,13 +38,13 @@ pub(crate) struct Document {
 impl HttpsSite {
     /// A site that has no documents yet.
     pub(crate) async fn start() -> Self {
-        let (config, root) = certificates();
+        let authority = Authority::own();
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ca = dir.path().join("ca.pem");
-        std::fs::write(&ca, root).expect("the root certificate");
+        std::fs::write(&ca, authority.pem()).expect("the root certificate");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("a bound address").port();
-        let acceptor = TlsAcceptor::from(config);
+        let acceptor = TlsAcceptor::from(authority.server("127.0.0.1"));
         let answers = Answers::default();
         let served = Arc::clone(&answers);
         let serving = tokio::spawn(async move {
@@ -121,26 +117,4 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, answers: Answers) {
     };
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
-}
-
-fn certificates() -> (Arc<ServerConfig>, String) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let ca = CertifiedIssuer::self_signed(params, key).expect("a root");
-    let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(["127.0.0.1".to_owned()])
-        .and_then(|params| params.signed_by(&key, &ca))
-        .expect("a certificate");
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            builder
-                .with_no_client_auth()
-                .with_single_cert(vec![leaf.der().clone()], private)
-        })
-        .expect("a server configuration");
-    (Arc::new(config), ca.pem())
 }

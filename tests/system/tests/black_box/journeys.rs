@@ -19,7 +19,7 @@ const E8S: u64 = 100_000_000;
 const BOUND: Duration = Duration::from_secs(90);
 
 /// Makes the site that of an app: served by one canister, naming the other as the one it works with.
-fn serve_app(site: &HttpsSite, frontend: &str, backend: &str) {
+pub(crate) fn serve_app(site: &HttpsSite, frontend: &str, backend: &str) {
     let architecture = json!({ "canisters": [{ "id": backend, "role": "backend" }] });
     for (path, content_type, body) in [
         (
@@ -152,7 +152,7 @@ async fn from_icp_to_a_canister_and_back_though_the_gateway_is_killed_while_it_p
     let gained = cycles(&found["richer"]) - cycles(&found["running"]);
     assert_eq!(gained, 1_000_000_000_000, "0.2 ICP at five XDR for one");
     assert_eq!(found["stopped"]["status"], "stopped");
-    assert_eq!(found["deleted"]["code"], "CANISTER_UNKNOWN");
+    assert_eq!(found["deleted"]["code"], "TURNED_AWAY");
 
     // The copy that was on its way when the gateway died arrives after everything else.
     devnet.release().await;

@@ -17,12 +17,13 @@ const HERE: &str = "203.0.113.9";
 const ELSEWHERE: &str = "203.0.113.10";
 /// Every request comes over loopback, through a proxy that is trusted to say from where.
 const PROXY: &str = "icgate_trusted_proxies = \"127.0.0.1\"\n";
-const CLASSES: [&str; 12] = [
+const CLASSES: [&str; 13] = [
     "register",
     "manage",
     "authorize",
     "consent",
     "document",
+    "device",
     "redeem",
     "token",
     "revoke",
@@ -111,7 +112,7 @@ async fn every_endpoint_has_its_limit_for_each_address() {
     let services = dir.path().join("services");
     fs::write(&services, format!("a:{}\n", "0".repeat(64))).expect("the file of services");
     let mut settings = format!(
-        "{PROXY}oauth_introspection_clients_file = \"{}\"\n[limits]\n",
+        "{PROXY}ii_handshake_prod = \"key-request\"\noauth_introspection_clients_file = \"{}\"\n[limits]\n",
         services.display()
     );
     // So that each class is told from the others: 3, 4, 5 and so on.
@@ -141,7 +142,18 @@ async fn every_endpoint_has_its_limit_for_each_address() {
             "authorize",
         ),
         (Method::POST, "/oauth/authorize", "consent"),
+        (Method::GET, "/connections", "authorize"),
+        (Method::POST, "/prod/connections", "consent"),
+        (Method::POST, "/oauth/device_authorization", "device"),
+        (Method::GET, "/oauth/device", "authorize"),
+        (Method::POST, "/oauth/device", "consent"),
+        (Method::GET, "/oauth/device/done", "page"),
         (Method::POST, "/oauth/connect/redeem", "redeem"),
+        (Method::GET, "/oauth/connect/others", "redeem"),
+        (Method::POST, "/oauth/connect/others", "redeem"),
+        // Of the earlier handshake.
+        (Method::POST, "/prod/oauth/connect/callback", "redeem"),
+        (Method::GET, "/prod/oauth/finish", "page"),
         (Method::POST, "/oauth/token", "token"),
         (Method::POST, "/prod/oauth/token", "token"),
         (Method::POST, "/oauth/revoke", "revoke"),

@@ -109,7 +109,7 @@ async fn a_canister_lives_from_installation_to_deletion() {
     owner
         .call("canister_status", json!({}))
         .await
-        .fails_with("CANISTER_UNKNOWN");
+        .fails_with("TURNED_AWAY");
     owner
         .call("canister_history", json!({}))
         .await
@@ -174,10 +174,7 @@ async fn settings_change_and_a_handover_is_asked_about_and_warned_of() {
         "uninstall_code",
         "take_snapshot",
     ] {
-        let refused = owner
-            .call(tool, json!({}))
-            .await
-            .fails_with("NOT_A_CONTROLLER");
+        let refused = owner.call(tool, json!({})).await.fails_with("TURNED_AWAY");
         let advice = format!("--add-controller {}", owner.principal);
         assert!(refused.contains(&advice), "{tool}: {refused}");
     }
@@ -348,6 +345,65 @@ async fn bad_and_hostile_arguments_are_named_and_nothing_is_sent() {
             .fails_with("BAD_ARGUMENT");
     }
     assert_eq!(owner.stack.devnet.requests().await, []);
+}
+
+#[tokio::test]
+async fn who_does_not_control_a_canister_changes_nothing_and_learns_nothing_of_it() {
+    let owner = Owner::start().await;
+    owner.install("install").await;
+    let secret = "the owner's own words";
+    let log = Call::update(&owner.canister, "log", &format!("(\"{secret}\")"));
+    owner.agent.canister(log).await.ok();
+    let taken = owner.call("take_snapshot", json!({})).await.structured;
+    let snapshot = taken["id"].as_str().expect("an id");
+    let before = owner.report().await;
+
+    let (stack, canister) = (&owner.stack, owner.canister.as_str());
+    let tokens = sign_in(stack, 10_001, "ic:read ic:write ic:manage").await;
+    let thief = stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token);
+    let origin = stack.gateway.url().replacen("http://", "https://", 1);
+    let principal = stack.devnet.principal_at("ii", 10_001, &origin).await;
+    for (tool, mut arguments) in [
+        ("canister_status", json!({})),
+        (
+            "update_canister_settings",
+            json!({ "controllers": [principal] }),
+        ),
+        (
+            "update_canister_settings",
+            json!({ "log_visibility": [principal] }),
+        ),
+        ("start_canister", json!({})),
+        ("stop_canister", json!({})),
+        ("uninstall_code", json!({})),
+        ("delete_canister", json!({})),
+        (
+            "install_code",
+            json!({ "wasm_hex": EMPTY_MODULE, "mode": "reinstall" }),
+        ),
+        ("take_snapshot", json!({ "replace_snapshot": snapshot })),
+        ("list_snapshots", json!({})),
+        ("load_snapshot", json!({ "snapshot_id": snapshot })),
+        ("delete_snapshot", json!({ "snapshot_id": snapshot })),
+        ("canister_logs", json!({})),
+    ] {
+        arguments["canister_id"] = canister.into();
+        let refused = thief.call(tool, arguments).await;
+        let sentence = refused.fails_with("NOT_A_CONTROLLER");
+        assert!(
+            sentence.contains(&principal) && !sentence.contains(&owner.principal),
+            "{tool}: {sentence}"
+        );
+        for hidden in [snapshot, secret] {
+            assert!(!sentence.contains(hidden), "{tool}: {sentence}");
+        }
+    }
+    assert_eq!(owner.report().await, before);
+    // What is everybody's is the network's word, and not that of who sits in between.
+    stack.devnet.fault(Fault::Certificate).await;
+    let history = json!({ "canister_id": canister });
+    let forged = thief.call("canister_history", history).await;
+    forged.fails_with("IC_UNVERIFIED");
 }
 
 #[tokio::test]

@@ -26,6 +26,11 @@ async fn document(stack: &Stack, path: &str) -> Value {
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// All that a token may be for.
+fn scopes() -> Value {
+    serde_json::json!(["ic:read", "ic:write", "ic:manage"])
+}
+
 #[tokio::test]
 async fn the_resource_metadata_names_the_resource_and_its_issuer() {
     let stack = Stack::start().await;
@@ -36,6 +41,10 @@ async fn the_resource_metadata_names_the_resource_and_its_issuer() {
         ("/mcp/.well-known/oauth-protected-resource", Instance::Beta),
         (
             "/.well-known/oauth-protected-resource/mcp-prod",
+            Instance::Prod,
+        ),
+        (
+            "/mcp-prod/.well-known/oauth-protected-resource",
             Instance::Prod,
         ),
     ];
@@ -52,14 +61,7 @@ async fn the_resource_metadata_names_the_resource_and_its_issuer() {
             serde_json::json!([issuer]),
             "{path}"
         );
-        let scopes = found["scopes_supported"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        assert!(
-            scopes.contains(&"ic:read".into()) && scopes.contains(&"ic:write".into()),
-            "{found}"
-        );
+        assert_eq!(found["scopes_supported"], scopes(), "{path}");
     }
 }
 
@@ -94,6 +96,7 @@ async fn the_authorization_server_metadata_is_what_rfc_8414_and_mcp_ask_for() {
         for (member, name) in endpoints {
             assert_eq!(found[member], format!("{issuer}/oauth/{name}"), "{path}");
         }
+        assert_eq!(found["scopes_supported"], scopes(), "{path}");
         assert_eq!(
             found["response_types_supported"],
             serde_json::json!(["code"]),

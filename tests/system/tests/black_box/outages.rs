@@ -230,7 +230,11 @@ async fn forged_answers_of_the_internet_computer_are_refused() {
         .canister(Call::update(app, "increment", "()"))
         .await
         .ok();
-    for forged in [Fault::Certificate, Fault::ForeignSubnet] {
+    for forged in [
+        Fault::Certificate,
+        Fault::ForeignSubnet,
+        Fault::OldCertificate(200_000),
+    ] {
         stack.devnet.fault(Fault::None).await;
         stack.devnet.fault(forged).await;
         agent

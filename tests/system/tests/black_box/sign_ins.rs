@@ -24,7 +24,9 @@ async fn mcp_remote_signs_in() {
         .arg(installed("node"))
         .arg(installed("oracles/node_modules").join("mcp-remote/dist/proxy.js"))
         .args([&world.url(), "--allow-http"]);
-    world.signs_in("mcp-remote 0.15.1", command).await;
+    world
+        .signs_in(&locked_node("mcp-remote", "oracles", "mcp-remote"), command)
+        .await;
 }
 
 #[tokio::test]
@@ -40,7 +42,16 @@ async fn the_inspector_signs_in() {
         .args(["--method", "tools/list", "--format", "json"])
         .env("MCP_AUTO_OPEN_ENABLED", "true")
         .env("MCP_INSPECTOR_SECRET_STORE", "memory");
-    world.signs_in("MCP Inspector CLI 2.12.0", command).await;
+    world
+        .signs_in(
+            &locked_node(
+                "MCP Inspector CLI",
+                "oracles",
+                "@modelcontextprotocol/inspector",
+            ),
+            command,
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -48,51 +59,121 @@ async fn fastmcp_signs_in() {
     let world = World::start(&[]).await;
     let mut command = python("python-fastmcp", "fastmcp_client.py");
     command.args([&world.url(), &world.app()]);
-    world.signs_in("FastMCP 4.1.2", command).await;
+    world
+        .signs_in(&locked_python("FastMCP", "fastmcp", "fastmcp"), command)
+        .await;
 }
 
 #[tokio::test]
 async fn python_v1_registers() {
-    sdk("Python SDK 1", python("python-v1", "client_v1.py"), false).await;
+    sdk(
+        &locked_python("Python SDK", "v1", "mcp"),
+        python("python-v1", "client_v1.py"),
+        false,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn python_v1_shows_its_document() {
-    sdk("Python SDK 1", python("python-v1", "client_v1.py"), true).await;
+    sdk(
+        &locked_python("Python SDK", "v1", "mcp"),
+        python("python-v1", "client_v1.py"),
+        true,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn python_v2_registers() {
-    sdk("Python SDK 2", python("python-v2", "client_v2.py"), false).await;
+    sdk(
+        &locked_python("Python SDK", "v2", "mcp"),
+        python("python-v2", "client_v2.py"),
+        false,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn python_v2_shows_its_document() {
-    sdk("Python SDK 2", python("python-v2", "client_v2.py"), true).await;
+    sdk(
+        &locked_python("Python SDK", "v2", "mcp"),
+        python("python-v2", "client_v2.py"),
+        true,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn typescript_v1_registers() {
     let (command, _dir) = typescript("client_v1.mjs");
-    sdk("TypeScript SDK 1", command, false).await;
+    sdk(
+        &locked_node("TypeScript SDK", "typescript", "@modelcontextprotocol/sdk"),
+        command,
+        false,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn typescript_v1_shows_its_document() {
     let (command, _dir) = typescript("client_v1.mjs");
-    sdk("TypeScript SDK 1", command, true).await;
+    sdk(
+        &locked_node("TypeScript SDK", "typescript", "@modelcontextprotocol/sdk"),
+        command,
+        true,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn typescript_v2_registers() {
     let (command, _dir) = typescript("client_v2.mjs");
-    sdk("TypeScript SDK 2", command, false).await;
+    sdk(
+        &locked_node(
+            "TypeScript SDK",
+            "typescript",
+            "@modelcontextprotocol/client",
+        ),
+        command,
+        false,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn typescript_v2_shows_its_document() {
     let (command, _dir) = typescript("client_v2.mjs");
-    sdk("TypeScript SDK 2", command, true).await;
+    sdk(
+        &locked_node(
+            "TypeScript SDK",
+            "typescript",
+            "@modelcontextprotocol/client",
+        ),
+        command,
+        true,
+    )
+    .await;
+}
+
+/// The name with the version that `tests/run` installs for node.
+fn locked_node(name: &str, folder: &str, package: &str) -> String {
+    let lock = repository().join(format!("tests/clients/{folder}/package-lock.json"));
+    let lock = fs::read(lock).expect("the lock file");
+    let lock: Value = serde_json::from_slice(&lock).expect("JSON");
+    let version = &lock["packages"][format!("node_modules/{package}")]["version"];
+    format!("{name} {}", version.as_str().expect("a locked package"))
+}
+
+/// The same for Python.
+fn locked_python(name: &str, environment: &str, package: &str) -> String {
+    let path = format!("tests/clients/python/requirements-{environment}.txt");
+    let pins = fs::read_to_string(repository().join(path)).expect("the pinned versions");
+    let pin = pins
+        .lines()
+        .find_map(|line| line.strip_prefix(package)?.strip_prefix("=="));
+    let version = pin.expect("a pinned package").split_whitespace().next();
+    format!("{name} {}", version.expect("a version"))
 }
 
 /// An official SDK that registers, or that is its metadata document.

@@ -18,6 +18,8 @@ use crate::{
 type Tested = (&'static str, [&'static str; 3]);
 
 const MANAGED: &str = "management::bad_and_hostile_arguments_are_named_and_nothing_is_sent";
+const THEFT: &str =
+    "management::who_does_not_control_a_canister_changes_nothing_and_learns_nothing_of_it";
 const LIFE: &str = "management::a_canister_lives_from_installation_to_deletion";
 const SNAPSHOTS: &str = "management::snapshots_bring_code_and_state_back";
 const UNPAID: &str = "funding::what_cannot_be_meant_is_refused_by_name_and_costs_nothing";
@@ -112,25 +114,25 @@ const TESTS: &[Tested] = &[
             "tools::a_client_that_calls_itself_the_system_is_none",
         ],
     ),
-    ("canister_status", [LIFE, MANAGED, MANAGED]),
+    ("canister_status", [LIFE, MANAGED, THEFT]),
     (
         "update_canister_settings",
         [
             "management::settings_change_and_a_handover_is_asked_about_and_warned_of",
             MANAGED,
-            MANAGED,
+            THEFT,
         ],
     ),
-    ("start_canister", [LIFE, MANAGED, MANAGED]),
-    ("stop_canister", [LIFE, MANAGED, MANAGED]),
-    ("uninstall_code", [LIFE, MANAGED, MANAGED]),
-    ("delete_canister", [LIFE, MANAGED, MANAGED]),
+    ("start_canister", [LIFE, MANAGED, THEFT]),
+    ("stop_canister", [LIFE, MANAGED, THEFT]),
+    ("uninstall_code", [LIFE, MANAGED, THEFT]),
+    ("delete_canister", [LIFE, MANAGED, THEFT]),
     (
         "install_code",
         [
             "install::a_module_of_three_megabytes_is_uploaded_and_installed_in_chunks",
             "install::what_is_no_module_or_another_one_is_not_installed",
-            "install::what_is_no_module_or_another_one_is_not_installed",
+            THEFT,
         ],
     ),
     (
@@ -141,10 +143,10 @@ const TESTS: &[Tested] = &[
             "uploads::no_more_lies_on_the_disk_than_was_announced",
         ],
     ),
-    ("take_snapshot", [SNAPSHOTS, MANAGED, MANAGED]),
-    ("list_snapshots", [SNAPSHOTS, MANAGED, MANAGED]),
-    ("load_snapshot", [SNAPSHOTS, MANAGED, MANAGED]),
-    ("delete_snapshot", [SNAPSHOTS, MANAGED, MANAGED]),
+    ("take_snapshot", [SNAPSHOTS, MANAGED, THEFT]),
+    ("list_snapshots", [SNAPSHOTS, MANAGED, THEFT]),
+    ("load_snapshot", [SNAPSHOTS, MANAGED, THEFT]),
+    ("delete_snapshot", [SNAPSHOTS, MANAGED, THEFT]),
     (
         "canister_logs",
         [
@@ -158,7 +160,7 @@ const TESTS: &[Tested] = &[
         [
             "management::settings_change_and_a_handover_is_asked_about_and_warned_of",
             MANAGED,
-            MANAGED,
+            THEFT,
         ],
     ),
     (
@@ -251,7 +253,7 @@ const TESTS: &[Tested] = &[
     ),
 ];
 
-/// The text of a function of these tests, with its file's list of tools, if it has one.
+/// The text of a function of these tests, with its file's list of tools where it goes through them.
 fn source(test: &str) -> String {
     let (module, name) = test.split_once("::").expect("module::name");
     let path = repository().join(format!("tests/system/tests/black_box/{module}.rs"));
@@ -261,10 +263,15 @@ fn source(test: &str) -> String {
         .split_once(&start)
         .unwrap_or_else(|| panic!("there is no test {test}"));
     let body = rest.split("\n}\n").next().unwrap_or_default();
-    let list = file
-        .split_once("\nconst TOOLS: ")
-        .and_then(|(_, rest)| rest.split_once("];\n"));
-    body.to_owned() + list.map_or("", |(list, _)| list)
+    if !body.contains("TOOLS") {
+        return body.to_owned();
+    }
+    let list = file.split_once("\nconst TOOLS: ");
+    let list = list.and_then(|(_, rest)| rest.split_once("];\n"));
+    body.to_owned()
+        + list
+            .unwrap_or_else(|| panic!("{test} goes through no list"))
+            .0
 }
 
 #[tokio::test]
@@ -295,13 +302,13 @@ async fn every_tool_has_its_three_tests() {
 }
 
 /// Somebody who may do everything and has nothing.
-async fn pauper(stack: &Stack) -> McpClient {
+pub(crate) async fn pauper(stack: &Stack) -> McpClient {
     let tokens = sign_in(stack, 10_000, "ic:read ic:write ic:manage").await;
     stack.mcp(Instance::Beta, Era::Modern, &tokens.access_token)
 }
 
 /// Arguments that a tool needs, right as far as that can be said of all tools.
-fn needed(stack: &Stack, schema: &Value) -> Value {
+pub(crate) fn needed(stack: &Stack, schema: &Value) -> Value {
     let mut arguments = json!({});
     for name in schema["required"].as_array().into_iter().flatten() {
         let name = name.as_str().unwrap_or_default();

@@ -163,6 +163,7 @@ fn may_go_on(failure: &Failure) -> bool {
             | "IC_BUSY"
             | "IC_UNVERIFIED"
             | "IC_UNEXPECTED"
+            | "TURNED_AWAY"
             | "SIGNER_UNAVAILABLE"
             | "IDENTITY_UNAVAILABLE"
     )
@@ -170,6 +171,8 @@ fn may_go_on(failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ic_transport_types::{RejectCode, RejectResponse};
+
     use super::*;
     use crate::{ic::IcError, uploads::MAX_BYTES};
 
@@ -185,6 +188,12 @@ mod tests {
             IcError::OutcomeUnknown(String::new()),
             IcError::Unverified(String::new()),
             IcError::Unexpected(String::new()),
+            IcError::AnswerLost,
+            IcError::TurnedAway(RejectResponse {
+                reject_code: RejectCode::SysTransient,
+                reject_message: String::new(),
+                error_code: None,
+            }),
         ] {
             assert!(may_go_on(&Failure::ic(&error)), "{error}");
         }

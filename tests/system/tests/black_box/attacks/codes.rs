@@ -117,3 +117,22 @@ async fn pkce_downgrade_is_refused_at_both_ends() {
     }
     client.redeem(&code).await;
 }
+
+#[tokio::test]
+async fn code_replay_after_a_kill_gives_nothing() {
+    let mut stack = Stack::start().await;
+    let (client, code) = signed_in(&stack).await;
+    stack.gateway.kill();
+    stack.gateway.restart().await;
+    // What was issued before the kill is good after it, once.
+    let (status, tokens) = client.exchange(&code).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    stack.gateway.kill();
+    stack.gateway.restart().await;
+    let (status, body) = client.exchange(&code).await;
+    assert_eq!(
+        (status, &body["error"]),
+        (StatusCode::BAD_REQUEST, &"invalid_grant".into()),
+        "{body}"
+    );
+}

@@ -1,5 +1,6 @@
-//! Finding a token out piece by piece. It is looked up by its SHA-256 and nothing of it is ever compared: how much of
-//! a guess is right cannot show, and a guess that is nearly right is answered like any other.
+//! Finding a token out piece by piece. It is looked up by its SHA-256, and where two hashes are compared it is in
+//! constant time, so that how much of a guess is right does not show in the time it takes. These tests measure no
+//! time: they show that a guess that is nearly right is answered like any other.
 
 use icgate_system::{Consent, Era, Instance, Stack};
 use reqwest::StatusCode;

@@ -11,7 +11,8 @@
 //! | PKCE downgrade | [`codes`], gateway `oauth::authorization` |
 //! | mix-up of authorization servers | [`redirects`] |
 //! | refresh theft | `tokens::a_stolen_refresh_token_*`, gateway `oauth::token::refresh` |
-//! | guessing a token byte by byte from the time it takes | [`guesses`], gateway `store::digest` |
+//! | device phishing: the attacker's code, another person's consent | `device::device_phishing_*`, `device::nobody_leaves_*` |
+//! | guessing a token byte by byte from the time it takes: no time is measured, credentials are found by their SHA-256 and what is compared besides is compared by `ct_eq` | [`guesses`], gateway `store::digest` |
 //! | registration flood | [`floods`], `strangers`, gateway `store::tests::a_flood_*` |
 //! | SSRF through CIMD: private ranges, transition prefixes | `cimd::ssrf_*`, gateway `fetch::address` |
 //! | SSRF through CIMD: redirects, rebinding | `cimd::documents_*`, gateway `fetch::tests` |

@@ -1,6 +1,8 @@
 //! Sending the person's browser, or the code, to where the attacker wants it.
 
-use icgate_system::{Browser, Client, Consent, Instance, REDIRECT_URI, Stack, http_client};
+use icgate_system::{
+    Browser, Client, Consent, Device, Handshake, Instance, Page, REDIRECT_URI, Stack, http_client,
+};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
@@ -51,8 +53,7 @@ async fn open_redirect_in_every_parameter_leads_nowhere_else() {
         assert_ne!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "{name}");
         if let Some(location) = answer.headers().get(header::LOCATION) {
             let location: Url = location.to_str().expect("ASCII").parse().expect("a URL");
-            // To the client's own registered address, or back here; the value may ride along as `state` only.
-            assert_eq!(location.host_str(), Some("127.0.0.1"), "{name}: {location}");
+            assert_leads_nowhere_else(&stack, &location, name);
         }
     }
     // What only begins like the registered address is not it.
@@ -68,6 +69,96 @@ async fn open_redirect_in_every_parameter_leads_nowhere_else() {
     let answer = http_client().get(twice).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     assert!(!answer.headers().contains_key(header::LOCATION));
+}
+
+/// To the client's own registered address, to a page here or to Internet Identity; an attacker's value may ride along
+/// in the query only.
+fn assert_leads_nowhere_else(stack: &Stack, location: &Url, what: &str) {
+    let mut bare = location.clone();
+    bare.set_query(None);
+    bare.set_fragment(None);
+    let origin = |text: &str| text.parse::<Url>().expect("a URL").origin();
+    let own = [stack.gateway.url(), stack.devnet.ii_url()].map(origin);
+    assert!(
+        bare.as_str() == REDIRECT_URI || own.contains(&location.origin()),
+        "{what}: {location}"
+    );
+}
+
+/// The same of a whole answer; none of its links, forms and scripts has the attacker's address.
+fn assert_page_leads_nowhere_else(stack: &Stack, page: &Page, what: &str) {
+    assert!(
+        !page.status.is_server_error(),
+        "{what}: {}: {}",
+        page.status,
+        page.body
+    );
+    if page.status.is_redirection() {
+        assert_leads_nowhere_else(stack, &page.redirect(), what);
+    }
+    assert!(!page.headers.contains_key(header::REFRESH), "{what}");
+    assert!(!page.body.contains(EVIL), "{what}: {}", page.body);
+}
+
+#[tokio::test]
+async fn open_redirect_in_every_parameter_of_the_pages_leads_nowhere_else() {
+    // The finish page is of the earlier handshake.
+    let stack = Stack::start_by(Handshake::KeyRequest).await;
+    let server = stack.auth_server(Instance::Beta);
+    for (endpoint, name) in [
+        ("device", "user_code"),
+        ("device", "next"),
+        ("device/done", "next"),
+        ("connect/others", "sign_in"),
+        ("connect/others", "next"),
+        ("connect/callback", "state"),
+        ("finish", "id"),
+        ("finish", "fs"),
+        ("finish", "redirect"),
+    ] {
+        let what = format!("{endpoint} {name}");
+        let url = with(&server.endpoint(endpoint), name, EVIL);
+        let page = Browser::new().get(&url).await;
+        assert_page_leads_nowhere_else(&stack, &page, &what);
+    }
+    // What the scripts of the callback and finish page send, and the answer they would follow.
+    let redeem = server.endpoint("connect/redeem");
+    let body = json!({ "state": EVIL, "finish": EVIL });
+    let page = Browser::new().post_json(&redeem, &body).await;
+    assert_page_leads_nowhere_else(&stack, &page, "redeem");
+    assert!(page.json().get("redirect").is_none(), "{}", page.body);
+}
+
+#[tokio::test]
+async fn open_redirect_in_a_form_leads_nowhere_else() {
+    let stack = Stack::start().await;
+    let client = Client::register(stack.auth_server(Instance::Beta)).await;
+    let mut browser = Browser::new();
+    let good = client.authorization().url;
+    let page = browser.get(&good).await;
+    // The consent form carries the request it is about.
+    for (name, value) in [("redirect_uri", EVIL), ("next", EVIL), ("iss", EVIL)] {
+        let query = with(&good, name, value);
+        for query in [query.query().expect("a query"), EVIL] {
+            for step in ["allow", "deny"] {
+                let filled = [("query", query), ("step", step)];
+                let answer = browser.tick(&page, &filled).await;
+                assert_page_leads_nowhere_else(&stack, &answer, &format!("{name} {step}"));
+            }
+        }
+    }
+    let device = Device::register(client.server.clone()).await;
+    let codes = device.codes(&[]).await;
+    let page = browser.get(&codes.verification_uri).await;
+    let answer = browser.tick(&page, &[("user_code", EVIL)]).await;
+    assert_page_leads_nowhere_else(&stack, &answer, "user_code");
+    let page = device.enter(&mut browser, &codes, &codes.user_code).await;
+    for name in ["user_code", "next", "redirect_uri"] {
+        let answer = browser
+            .tick(&page, &[(name, EVIL), ("step", "allow")])
+            .await;
+        assert_page_leads_nowhere_else(&stack, &answer, name);
+    }
 }
 
 #[tokio::test]
