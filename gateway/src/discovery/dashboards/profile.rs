@@ -67,7 +67,10 @@ impl Profile {
 
 impl Upgrade {
     fn new((seconds, proposal): (i64, Option<u64>)) -> Option<Self> {
-        let at = Moment::from_seconds(u64::try_from(seconds).ok()?);
+        /// The end of the year 9999, the last that RFC 3339 can name.
+        const LAST: u64 = 253_402_300_799;
+        let seconds = u64::try_from(seconds).ok().filter(|at| *at <= LAST)?;
+        let at = Moment::from_seconds(seconds);
         Some(Self {
             executed_at: at.to_string(),
             proposal,

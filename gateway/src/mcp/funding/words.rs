@@ -58,7 +58,7 @@ pub(super) fn told(outcome: &Outcome, repeated: bool) -> Result<Output, Failure>
             "paid": shown(intent.payment),
             "block_index": block,
             "cycles": cycles.map(|cycles| cycles.to_string()),
-            "done_at": intent.changed_at,
+            "done_at": intent.changed_at.to_string(),
             "repeated": repeated,
         }),
     );
