@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candid::{
-    CandidType, DecoderConfig,
+    CandidType, DecoderConfig, idl_hash,
     types::value::{IDLArgs, IDLValue},
     utils::decode_one_with_config,
 };
@@ -186,6 +186,16 @@ fn raw(bytes: &[u8]) -> Reply {
         form: Form::Bytes,
         cut: bytes.len() > MAX_RAW,
     }
+}
+
+/// The field of this name, when the value is a record that has it.
+pub(crate) fn field<'a>(value: &'a IDLValue, name: &str) -> Option<&'a IDLValue> {
+    let IDLValue::Record(fields) = value else {
+        return None;
+    };
+    let id = idl_hash(name);
+    let field = fields.iter().find(|field| field.id.get_id() == id)?;
+    Some(&field.val)
 }
 
 #[cfg(test)]

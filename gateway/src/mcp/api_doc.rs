@@ -1,14 +1,14 @@
 //! `get_api_doc`: the documentation that a canister gives of itself.
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::Tool;
 use serde_json::json;
 
 use super::{
     account::{account_schema, domain_schema, same_domain_schema},
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     failure::Failure,
     order::{Order, acting},
     page::{self, Cursor},
@@ -58,13 +58,7 @@ fn get_api_doc_tool() -> Tool {
         },
         "required": ["canister_id", "doc", "complete"],
     })))
-    .with_annotations(
-        ToolAnnotations::with_title("Get a canister's documentation")
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(true),
-    )
+    .with_annotations(only_reads("Get a canister's documentation"))
 }
 
 fn get_api_doc<'a>(

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
-    discovery::{Canisters, canisters_schema, reads_the_web},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
+    discovery::{Canisters, canisters_schema},
     failure::Failure,
 };
 use crate::{
@@ -58,7 +58,7 @@ fn open_app_tool() -> Tool {
         },
         "required": ["app_origin", "derivation_origin", "basis", "canisters"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 fn resolve_app_tool() -> Tool {
@@ -86,7 +86,7 @@ fn resolve_app_tool() -> Tool {
         },
         "required": ["app_origin", "derivation_origin", "basis"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 fn open_app<'a>(

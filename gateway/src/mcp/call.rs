@@ -9,7 +9,7 @@ use super::{
     account::{account_schema, domain_schema, same_domain_schema},
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     failure::Failure,
     kept::Kept,
     oql,
@@ -84,13 +84,7 @@ fn query_canister_tool() -> Tool {
         "properties": output,
         "required": ["complete", "sender"],
     })))
-    .with_annotations(
-        ToolAnnotations::with_title("Query a canister")
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(true),
-    )
+    .with_annotations(only_reads("Query a canister"))
 }
 
 fn update_canister_tool() -> Tool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use icgate_proto::SignerClient;
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotations};
 use serde_json::Value;
 
 use super::{
@@ -32,6 +32,15 @@ use crate::{
     scope::Scopes,
     store::Store,
 };
+
+/// The hints of a tool that asks the world outside and changes nothing.
+pub(super) fn only_reads(title: &str) -> ToolAnnotations {
+    ToolAnnotations::with_title(title)
+        .read_only(true)
+        .destructive(false)
+        .idempotent(true)
+        .open_world(true)
+}
 
 /// What tools work with. One for the whole process.
 pub(super) struct Tools {

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::{catalog::Tools, failure::Failure, order::Found, order::Order};
 use crate::{
     candid::{
-        brief, decode,
+        brief,
+        decode::{self, field},
         foreign::{one_line, shorten},
         interface::Mode,
     },
@@ -222,15 +223,6 @@ fn members(value: &IDLValue) -> Option<&[IDLField; 2]> {
         IDLValue::Record(fields) => fields.as_slice().try_into().ok(),
         _ => None,
     }
-}
-
-fn field<'a>(value: &'a IDLValue, name: &str) -> Option<&'a IDLValue> {
-    let IDLValue::Record(fields) = value else {
-        return None;
-    };
-    let id = idl_hash(name);
-    let field = fields.iter().find(|field| field.id.get_id() == id)?;
-    Some(&field.val)
 }
 
 #[cfg(test)]

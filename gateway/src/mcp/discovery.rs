@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::Tool;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     apps::resolve_failure,
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     failure::Failure,
     page::{self, Cursor},
 };
@@ -41,15 +41,6 @@ pub(super) fn entries() -> Vec<Entry> {
     ]
 }
 
-/// Reads what others publish and changes nothing.
-pub(super) fn reads_the_web(title: &str) -> ToolAnnotations {
-    ToolAnnotations::with_title(title)
-        .read_only(true)
-        .destructive(false)
-        .idempotent(true)
-        .open_world(true)
-}
-
 fn discover_canisters_tool() -> Tool {
     let title = "Find the canisters of a website";
     Tool::new(
@@ -75,7 +66,7 @@ fn discover_canisters_tool() -> Tool {
         },
         "required": ["origin", "canisters"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 fn find_canister_tool() -> Tool {
@@ -104,7 +95,7 @@ fn find_canister_tool() -> Tool {
         },
         "required": ["total", "canisters"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 fn lookup_canister_tool() -> Tool {
@@ -131,7 +122,7 @@ fn lookup_canister_tool() -> Tool {
         },
         "required": ["canister_id", "known"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 pub(super) fn canisters_schema() -> Value {

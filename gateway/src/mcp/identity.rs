@@ -2,14 +2,14 @@
 
 use futures_util::future::BoxFuture;
 use icgate_proto::v1::{self, GetPrincipalRequest, ListAccountsRequest};
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::Tool;
 use serde_json::{Value, json};
 
 use super::{
     account::{account_schema, domain_schema, required_domain, same_domain_schema, selector},
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     failure::{Failure, of_signer},
     page::{self, Cursor},
 };
@@ -56,7 +56,7 @@ fn get_principal_tool() -> Tool {
         },
         "required": ["principal", "origin"],
     })))
-    .with_annotations(reads_identity("Get the user's principal"))
+    .with_annotations(only_reads("Get the user's principal"))
 }
 
 fn list_accounts_tool() -> Tool {
@@ -94,15 +94,7 @@ fn list_accounts_tool() -> Tool {
         },
         "required": ["origin", "accounts"],
     })))
-    .with_annotations(reads_identity("List the user's accounts"))
-}
-
-fn reads_identity(title: &str) -> ToolAnnotations {
-    ToolAnnotations::with_title(title)
-        .read_only(true)
-        .destructive(false)
-        .idempotent(true)
-        .open_world(true)
+    .with_annotations(only_reads("List the user's accounts"))
 }
 
 fn get_principal<'a>(

@@ -3,13 +3,13 @@
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::Tool;
 use serde_json::json;
 
 use super::{
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     failure::Failure,
     page::{self, Cursor},
 };
@@ -64,13 +64,7 @@ fn get_candid_tool() -> Tool {
         },
         "required": ["canister_id", "candid", "complete"],
     })))
-    .with_annotations(
-        ToolAnnotations::with_title("Get a canister's interface")
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(true),
-    )
+    .with_annotations(only_reads("Get a canister's interface"))
 }
 
 fn get_candid<'a>(

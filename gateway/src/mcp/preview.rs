@@ -2,14 +2,14 @@
 
 use futures_util::future::BoxFuture;
 use icgate_proto::v1::GetPrincipalRequest;
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::Tool;
 use serde_json::json;
 
 use super::{
     arguments::Arguments,
     call::method_inputs,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     consent_message::{self, Consent},
     failure::{Failure, of_signer},
     identity::principal_text,
@@ -61,13 +61,7 @@ fn preview_call_tool() -> Tool {
         },
         "required": ["mode", "arguments", "sender", "needs", "allowed", "consent_message"],
     })))
-    .with_annotations(
-        ToolAnnotations::with_title("Preview a call")
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(true),
-    )
+    .with_annotations(only_reads("Preview a call"))
 }
 
 fn preview_call<'a>(

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
-    discovery::{outdated, reads_the_web, service_failure},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
+    discovery::{outdated, service_failure},
     failure::Failure,
     page::{self, Cursor},
 };
@@ -57,7 +57,7 @@ fn list_ic_skills_tool() -> Tool {
         },
         "required": ["skills"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 fn get_ic_skill_tool() -> Tool {
@@ -86,7 +86,7 @@ fn get_ic_skill_tool() -> Tool {
         },
         "required": ["name", "text"],
     })))
-    .with_annotations(reads_the_web(title))
+    .with_annotations(only_reads(title))
 }
 
 fn list_ic_skills<'a>(

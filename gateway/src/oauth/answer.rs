@@ -137,6 +137,11 @@ impl Refusal {
     }
 }
 
+/// A request that is not what its endpoint takes (RFC 6749 section 5.2).
+pub(super) const fn bad(description: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidRequest, description)
+}
+
 /// RFC 6585 section 4, with the code OAuth has for a server that takes no more right now.
 impl From<TooMany> for Refusal {
     fn from(too_many: TooMany) -> Self {

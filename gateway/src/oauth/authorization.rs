@@ -4,7 +4,7 @@ use http::StatusCode;
 use url::form_urlencoded::Serializer;
 
 use super::{
-    answer::{Code, Refusal},
+    answer::{Code, Refusal, bad},
     form::Form,
     metadata, pkce,
     redirect::{AllowList, Redirect, RedirectError},
@@ -195,30 +195,9 @@ fn rest(form: &Form<'_>, instance: &Instance) -> Result<(String, Scopes), Refusa
     if !pkce::is_challenge(challenge) {
         return Err(bad("code_challenge is not an S256 challenge."));
     }
-    if form
-        .get("resource")
-        .is_some_and(|resource| !metadata::is_our_resource(instance, resource))
-    {
-        return Err(Refusal::new(
-            Code::InvalidTarget,
-            "resource names another server than this one.",
-        ));
-    }
-    let offered = match form.get("scope") {
-        None => instance.scopes,
-        Some(asked) => Scopes::parse_lenient(asked).intersection(instance.scopes),
-    };
-    if offered.is_empty() {
-        return Err(Refusal::new(
-            Code::InvalidScope,
-            "scope names nothing that this server offers; its metadata says what it does.",
-        ));
-    }
+    metadata::check_resource(instance, form.get("resource"))?;
+    let offered = metadata::check_scope(instance, form.get("scope"))?;
     Ok((challenge.to_owned(), offered))
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }
 
 #[cfg(test)]

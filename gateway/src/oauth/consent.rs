@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     Server,
-    answer::{Code, Refusal, see_other},
+    answer::{Code, Refusal, bad, see_other},
     authorization::{self, AuthorizationRequest, Rejected},
     cookie::Cookie,
     credential::random,
@@ -65,15 +65,7 @@ impl Server {
         body: &[u8],
         source: Option<Source>,
     ) -> Result<Response, Refusal> {
-        if is_foreign(headers, instance) {
-            return Err(foreign());
-        }
-        if !has_content_type(headers, "application/x-www-form-urlencoded") {
-            return Err(bad(
-                "The content type must be application/x-www-form-urlencoded.",
-            ));
-        }
-        let form = Form::parse_lists(body).map_err(|_| bad("The form has too many fields."))?;
+        let form = page_form(instance, headers, body)?;
         let query = form
             .get("query")
             .ok_or_else(|| bad("The form is incomplete."))?;
@@ -193,6 +185,23 @@ pub(super) fn browser(instance: &Instance, headers: &HeaderMap) -> String {
         .map_or_else(|| URL_SAFE_NO_PAD.encode(random::<32>()), str::to_owned)
 }
 
+/// What a page of this server sent.
+pub(super) fn page_form<'a>(
+    instance: &Instance,
+    headers: &HeaderMap,
+    body: &'a [u8],
+) -> Result<Form<'a>, Refusal> {
+    if is_foreign(headers, instance) {
+        return Err(foreign());
+    }
+    if !has_content_type(headers, "application/x-www-form-urlencoded") {
+        return Err(bad(
+            "The content type must be application/x-www-form-urlencoded.",
+        ));
+    }
+    Form::parse_lists(body).map_err(|_| bad("The form has too many fields."))
+}
+
 /// Refuses a form that was not made for this browser and subject.
 pub(super) fn check_csrf(
     instance: &Instance,
@@ -242,8 +251,4 @@ pub(super) fn elsewhere_on_loopback(
 
 pub(super) fn foreign() -> Refusal {
     bad("This form was sent from another site.").with_status(StatusCode::FORBIDDEN)
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }

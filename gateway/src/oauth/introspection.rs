@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Server,
-    answer::{Code, Refusal, no_store_json},
+    answer::{Code, Refusal, bad, no_store_json},
     credential::{Credential, Prefix},
     form::Form,
     gate::live_access,
@@ -196,10 +196,6 @@ fn describe(family: Option<Family>, instance: &Instance, now: Moment) -> Value {
         "aud": instance.resource(),
         "iss": instance.issuer(),
     })
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }
 
 #[cfg(test)]

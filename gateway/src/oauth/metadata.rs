@@ -3,8 +3,14 @@
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
-use super::device;
-use crate::instance::{Instance, InstanceName, PublicUrl};
+use super::{
+    answer::{Code, Refusal},
+    device,
+};
+use crate::{
+    instance::{Instance, InstanceName, PublicUrl},
+    scope::Scopes,
+};
 
 /// What a server may offer or not.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +80,31 @@ pub(crate) fn resource_address(
         asked_origin(public_url, headers),
         name.mcp_path()
     )
+}
+
+/// What a request may say of `resource` (RFC 8707): nothing, or this server.
+pub(super) fn check_resource(instance: &Instance, resource: Option<&str>) -> Result<(), Refusal> {
+    if resource.is_some_and(|resource| !is_our_resource(instance, resource)) {
+        return Err(Refusal::new(
+            Code::InvalidTarget,
+            "resource names another server than this one.",
+        ));
+    }
+    Ok(())
+}
+
+/// What is offered of the scopes that a request asks for (RFC 6749 section 3.3); all of them when it names none.
+pub(super) fn check_scope(instance: &Instance, asked: Option<&str>) -> Result<Scopes, Refusal> {
+    let offered = asked.map_or(instance.scopes, |asked| {
+        Scopes::parse_lenient(asked).intersection(instance.scopes)
+    });
+    if offered.is_empty() {
+        return Err(Refusal::new(
+            Code::InvalidScope,
+            "scope names nothing that this server offers; its metadata says what it does.",
+        ));
+    }
+    Ok(offered)
 }
 
 /// Whether a `resource` parameter (RFC 8707) means this instance's MCP endpoint. Clients also send it with a

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::{
     Server,
-    answer::{Code, Refusal},
+    answer::{Code, Refusal, bad},
     credential::{Credential, Prefix},
     form::Form,
 };
@@ -81,8 +81,4 @@ fn decide(
         }],
         answer: Ok(()),
     }
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }

@@ -18,7 +18,7 @@ use self::{drive::Work, pay::decoded, request::Request};
 use super::{
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema},
     failure::Failure,
     management_identity::ManagementIdentity,
     submit::NotAnswered,
@@ -73,13 +73,7 @@ fn cycles_balance_tool() -> Tool {
         },
         "required": ["cycles", "principal", "icp_account"],
     })))
-    .with_annotations(
-        ToolAnnotations::with_title("Show the cycles balance")
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(true),
-    )
+    .with_annotations(only_reads("Show the cycles balance"))
 }
 
 /// The arguments that say how much and from where.

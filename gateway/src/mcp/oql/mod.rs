@@ -9,7 +9,7 @@ mod table;
 
 use futures_util::future::BoxFuture;
 use icgate_proto::v1::AccountSelector;
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::Tool;
 use serde_json::json;
 
 use self::{
@@ -21,7 +21,7 @@ use super::{
     account::{account_schema, domain_schema, same_domain_schema},
     arguments::Arguments,
     caller::Caller,
-    catalog::{Entry, Group, Output, Tools, schema as json_schema},
+    catalog::{Entry, Group, Output, Tools, only_reads, schema as json_schema},
     failure::Failure,
     order::{Order, acting},
     page::{self, Cursor},
@@ -74,13 +74,7 @@ fn get_oql_schema_tool() -> Tool {
             "next_cursor": page::next_schema(),
         },
     })))
-    .with_annotations(
-        ToolAnnotations::with_title("Get a canister's OQL schema")
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(true),
-    )
+    .with_annotations(only_reads("Get a canister's OQL schema"))
 }
 
 fn get_oql_schema<'a>(

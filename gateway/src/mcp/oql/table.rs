@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     candid::{
         brief,
+        decode::field,
         foreign::{one_line, shorten},
     },
     mcp::page::PAGE,
@@ -110,15 +111,6 @@ fn cells(row: &IDLValue) -> Option<Vec<(&str, &IDLValue)>> {
         _ => None,
     };
     cells.iter().map(cell).collect()
-}
-
-fn field<'a>(value: &'a IDLValue, name: &str) -> Option<&'a IDLValue> {
-    let IDLValue::Record(fields) = value else {
-        return None;
-    };
-    let id = idl_hash(name);
-    let field = fields.iter().find(|field| field.id.get_id() == id)?;
-    Some(&field.val)
 }
 
 /// A cell's value: the payload of its case, or the case's own name when it has none.

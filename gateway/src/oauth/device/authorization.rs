@@ -9,7 +9,7 @@ use crate::{
     instance::Instance,
     oauth::{
         Server,
-        answer::{Code, Refusal, no_store_json},
+        answer::{Code, Refusal, bad, no_store_json},
         credential::{Credential, Prefix},
         form::Form,
         metadata, pkce,
@@ -109,15 +109,7 @@ fn check(form: &Form<'_>, client: &Client, instance: &Instance) -> Result<Asked,
             "The client did not register for the device grant; register with its grant type among grant_types.",
         ));
     }
-    if form
-        .get("resource")
-        .is_some_and(|resource| !metadata::is_our_resource(instance, resource))
-    {
-        return Err(Refusal::new(
-            Code::InvalidTarget,
-            "resource names another server than this one.",
-        ));
-    }
+    metadata::check_resource(instance, form.get("resource"))?;
     let code_challenge = match (
         form.get("code_challenge"),
         form.get("code_challenge_method"),
@@ -132,24 +124,11 @@ fn check(form: &Form<'_>, client: &Client, instance: &Instance) -> Result<Asked,
             ));
         }
     };
-    let scopes = match form.get("scope") {
-        None => instance.scopes,
-        Some(asked) => Scopes::parse_lenient(asked).intersection(instance.scopes),
-    };
-    if scopes.is_empty() {
-        return Err(Refusal::new(
-            Code::InvalidScope,
-            "scope names nothing that this server offers; its metadata says what it does.",
-        ));
-    }
+    let scopes = metadata::check_scope(instance, form.get("scope"))?;
     Ok(Asked {
         scopes,
         code_challenge,
     })
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }
 
 #[cfg(test)]

@@ -11,12 +11,11 @@ use crate::{
     instance::Instance,
     oauth::{
         Server,
-        answer::{Code, Refusal, see_other},
+        answer::{Refusal, bad, see_other},
         authorization,
         consent::{self, BROWSER_COOKIE_SECONDS},
         cookie::Cookie,
         form::Form,
-        has_content_type, is_foreign,
     },
     pages,
     scope::{Scope, Scopes},
@@ -74,15 +73,7 @@ impl Server {
         body: &[u8],
         source: Option<Source>,
     ) -> Result<Response, Refusal> {
-        if is_foreign(headers, instance) {
-            return Err(consent::foreign());
-        }
-        if !has_content_type(headers, "application/x-www-form-urlencoded") {
-            return Err(bad(
-                "The content type must be application/x-www-form-urlencoded.",
-            ));
-        }
-        let form = Form::parse_lists(body).map_err(|_| bad("The form has too many fields."))?;
+        let form = consent::page_form(instance, headers, body)?;
         let step = match form.get("step") {
             None => Step::Enter,
             Some("allow") => Step::Allow,
@@ -304,10 +295,6 @@ fn departure(request: DeviceRequest) -> Departure {
         // Nobody waits longer than the device.
         no_later_than: Some(request.expires_at),
     }
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }
 
 #[cfg(test)]

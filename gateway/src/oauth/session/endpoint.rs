@@ -1,6 +1,6 @@
 //! The connections page: what the user's apps, browsers and API keys are, and how to end them.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, header};
 use subtle::ConstantTimeEq;
 
 use super::{BROWSER, BROWSER_NAME, Session, connections_page, key::NewKey};
@@ -11,11 +11,9 @@ use crate::{
     instance::Instance,
     oauth::{
         Server,
-        answer::{Code, Refusal, method_not_allowed, see_other},
-        consent::{elsewhere_on_loopback, foreign},
+        answer::{Refusal, bad, method_not_allowed, see_other},
+        consent::{elsewhere_on_loopback, foreign, page_form},
         cookie::Cookie,
-        form::Form,
-        has_content_type, is_foreign,
     },
     pages,
     store::{
@@ -91,15 +89,7 @@ impl Server {
         body: &[u8],
         source: Option<Source>,
     ) -> Result<Response, Refusal> {
-        if is_foreign(headers, instance) {
-            return Err(foreign());
-        }
-        if !has_content_type(headers, "application/x-www-form-urlencoded") {
-            return Err(bad(
-                "The content type must be application/x-www-form-urlencoded.",
-            ));
-        }
-        let form = Form::parse_lists(body).map_err(|_| bad("The form has too many fields."))?;
+        let form = page_form(instance, headers, body)?;
         let step = form.get("step").unwrap_or_default();
         if step == "sign_in" {
             return self.connect_browser(instance, source).await;
@@ -188,8 +178,4 @@ impl Server {
 /// Binds a form to the session it was made for.
 fn csrf(session: &Session) -> String {
     session.credential.form_token("connections")
-}
-
-fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description).with_status(StatusCode::BAD_REQUEST)
 }

@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     Server,
-    answer::{Code, Refusal, no_store_json},
+    answer::{Code, Refusal, bad, no_store_json},
     credential::{Credential, Prefix},
     device as device_grant,
     form::Form,
@@ -303,15 +303,7 @@ fn parse(body: &[u8], instance: &Instance, device_grant: bool) -> Result<Sent, R
             ));
         }
     };
-    if form
-        .get("resource")
-        .is_some_and(|resource| !metadata::is_our_resource(instance, resource))
-    {
-        return Err(Refusal::new(
-            Code::InvalidTarget,
-            "resource names another server than this one.",
-        ));
-    }
+    metadata::check_resource(instance, form.get("resource"))?;
     Ok(sent)
 }
 
@@ -334,8 +326,4 @@ fn describe(granted: &Granted) -> Value {
         answer["refresh_token"] = refresh.text().as_str().into();
     }
     answer
-}
-
-const fn bad(description: &'static str) -> Refusal {
-    Refusal::new(Code::InvalidRequest, description)
 }
